@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: MIT
+// Boost.Asio is compiled here once (BOOST_ASIO_SEPARATE_COMPILATION) instead of in every source that includes it.
+#include <boost/asio/impl/src.hpp>

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+//
+// The node: hello and admission, one link per pair, peer exchange to a full mesh, failure detection, islands, named
+// calls, orderly leave.  Pure: sockets, TLS, files and time are outside; the Asio shell (node.h) and the lab run this
+// very class.
+//
+// A link's life: dial() or accepted() -> opened() (the transport is up and the cookie was right) -> hello both ways ->
+// connected, or closed() with a reason.  Frames on a link are one byte ServiceId, then the payload.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "muster/discovery/peer.h"
+#include "muster/discovery/result.h"
+#include "muster/discovery/time.h"
+#include "muster/node/fabric.h"
+#include "muster/node/identity.h"
+
+namespace muster::node {
+
+struct LinkId {
+  std::uint64_t value = 0;
+  friend auto operator<=>(const LinkId&, const LinkId&) = default;
+};
+
+/// What a node remembers over restarts; written whole, durable when persist() returns.
+struct NodeState {
+  std::uint64_t cluster = 0;        ///< Cluster id; 0 = never met or founded one.
+  std::uint32_t highest_ordinal = 0;
+  Timestamp clock_mark{};           ///< Cluster time is never again below this.
+  Membership membership;
+  PeerSet peers;                    ///< Last known addresses, for a cold start.
+};
+
+/// Everything a person or a page may want to know, in order, once per change of state.
+struct NodeEvent {
+  enum class Kind : std::uint8_t {
+    nodeup, nodedown, refused, left, forgotten, island, oldest, alarm,
+  };
+  Kind kind;
+  Member node;
+  DownReason reason = DownReason::closed;  ///< Of nodedown.
+  std::string detail;                      ///< A sentence for the log.
+};
+
+/// Performs what the machine decides.  Called from within the machine; must not call back into it.
+class NodeEffects {
+ public:
+  virtual ~NodeEffects() = default;
+
+  /// Answer with opened() or closed(); within its dial deadline.
+  virtual void dial(LinkId link, const Peer& peer) = 0;
+  virtual void transmit(LinkId link, Lane lane, Bytes frame) = 0;
+  [[nodiscard]] virtual std::size_t queued(LinkId link) const = 0;
+  /// Sends what is queued on the urgent lane, then closes; no closed() follows.
+  virtual void close(LinkId link) = 0;
+  virtual void persist(const NodeState& state) = 0;
+  virtual void report(Now now, const NodeEvent& event) = 0;
+};
+
+struct NodeOptions {
+  NodeName name;
+  BootId boot;                     ///< Drawn by the shell.
+  Peer advertised;                 ///< How others reach us: name, address, link port.
+  Duration probe_every = std::chrono::milliseconds(250);
+  Duration silent_after = std::chrono::milliseconds(1500);  ///< Deadline before suspicion is confirmed.
+  Duration call_deadline_max = std::chrono::seconds(60);
+  std::size_t links_max = 1024;
+  bool allow_faults = false;       ///< cut() and heal() work.
+};
+
+/// How a connect() ended; the reason is a sentence for people.
+struct ConnectOutcome {
+  bool connected = false;
+  std::string reason;
+};
+
+class NodeMachine final : public Fabric {
+ public:
+  using ConnectDone = std::function<void(Now, const ConnectOutcome&)>;
+
+  NodeMachine(NodeOptions options, NodeState state, std::uint64_t seed, NodeEffects& effects);
+  ~NodeMachine() override;
+
+  // What happens to it.
+  void start(Now now);
+  /// Somebody dialled us; the transport is up.
+  [[nodiscard]] LinkId accepted(Now now, std::string_view remote);
+  void opened(Now now, LinkId link);
+  void received(Now now, LinkId link, std::string_view frame);
+  void closed(Now now, LinkId link, std::string_view reason);
+  [[nodiscard]] Instant next_wake() const;
+  void wake(Now now);
+
+  // What is asked of it.
+  void connect(Now now, const Peer& peer, ConnectDone done);
+  /// Closes the link and does not redial until asked to connect again; false when it was not connected.
+  bool disconnect(Now now, const NodeName& name);
+  /// Announces, hands off, and is done when left() is true; links close with reason "left".
+  void leave(Now now);
+  [[nodiscard]] bool left() const;
+  /// Strikes a dead node off the membership; refused without a majority, or while it is in the island.
+  Result<void> forget(Now now, const NodeName& name);
+  /// Faults for demos and tests: from now on nothing passes between this node and `name`, silently, in both directions.
+  Result<void> cut(Now now, const NodeName& name);
+  void heal(Now now);
+
+  // Fabric.
+  [[nodiscard]] const Member& self() const override;
+  [[nodiscard]] std::vector<Member> connected() const override;
+  [[nodiscard]] std::vector<Member> island() const override;
+  [[nodiscard]] const Membership& membership() const override;
+  [[nodiscard]] bool linked(BootId a, BootId b) const override;
+  [[nodiscard]] Timestamp cluster_time(Now now) const override;
+  bool send(BootId to, ServiceId service, Lane lane, Bytes payload) override;
+  [[nodiscard]] std::size_t queued(BootId to) const override;
+  void call(Now now, BootId to, std::string_view name, std::string request, Duration deadline,
+            Reply reply) override;
+  void handle(std::string name, Handler handler) override;
+  void attach(ServiceId service, Service* listener) override;
+
+  void check_invariants() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace muster::node
