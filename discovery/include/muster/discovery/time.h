@@ -18,5 +18,11 @@ struct Now {
 };
 
 constexpr Instant never = Instant::max();
+constexpr Duration forever = Duration::max();  ///< `infinity` in YAML.
+
+/// `start + wait`, and never where the sum would overflow.
+[[nodiscard]] constexpr Instant after(Instant start, Duration wait) {
+  return wait > never - start ? never : start + wait;
+}
 
 }  // namespace muster
