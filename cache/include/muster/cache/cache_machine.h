@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MIT
+//
+// The replicated tables of one node: joins by `table_info`, copies, follows the live stream,
+// catches up, acknowledges, notices splits.  Pure, like every machine: it talks through a
+// node::Fabric, keeps its disk through rows handed to CacheEffects, and is driven by the lab and by
+// the Asio shell (cache.h) alike.
+//
+// Readiness of a table: `starting` (looking for a member that runs it) -> `joining` (copying; reads
+// are proxied) -> `ready`; or straight to `ready` on its own disk when nobody answers ("alone, data
+// as of ...").
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "muster/cache/definition.h"
+#include "muster/cache/healer.h"
+#include "muster/cache/key.h"
+#include "muster/cache/store.h"
+#include "muster/cache/table.h"
+#include "muster/cache/types.h"
+#include "muster/discovery/result.h"
+#include "muster/discovery/time.h"
+#include "muster/node/fabric.h"
+
+namespace muster::cache {
+
+constexpr node::ServiceId cache_service = 16;
+
+enum class Readiness : std::uint8_t { starting, joining, catching_up, ready };
+
+struct Put {
+  Key key;
+  std::string value;
+  std::optional<Duration> ttl;  ///< None: the table's; with keep_expiry the entry's own.
+  bool keep_expiry = false;
+};
+
+/// One operation: all of it is applied at once on each node.
+struct Write {
+  enum class If : std::uint8_t { always, present, absent };
+  std::vector<Put> puts;
+  std::vector<Key> deletes;
+  If condition = If::always;  ///< Of every put; on this node's table, no lock.
+};
+
+struct WriteOptions {
+  std::optional<Acknowledge> acknowledge;  ///< None: the table's.
+  Duration deadline = std::chrono::seconds(2);
+};
+
+/// What a write came to.  A time-out never rolls back: `holders` says who has it.
+struct Written {
+  bool applied = false;       ///< False: a condition was not met, nothing happened.
+  bool acknowledged = false;  ///< All that the acknowledgement asks for have it.
+  bool everywhere = false;    ///< Every admitted node that should hold a copy has it.
+  std::uint32_t deleted = 0;  ///< Keys that were there and are deleted.
+  std::vector<NodeName> holders;
+};
+
+struct CacheEvent {
+  enum class Kind : std::uint8_t {
+    written,
+    deleted,
+    expired,  // table, key; where asked for
+    joining,
+    joined,
+    initiated,
+    ready,
+    not_ready,  // table, peer, detail
+    inconsistent_database,
+    apart,
+    healed,
+    alarm,  // table, peer, detail
+  };
+  Kind kind;
+  std::string table;
+  std::string key;  ///< Encoded.
+  NodeName peer;
+  std::string detail;
+};
+
+class CacheEffects {
+ public:
+  virtual ~CacheEffects() = default;
+  /// Answer with stored(); never called for ram_copies.
+  virtual void store(StoreBatch batch) = 0;
+  virtual void report(Now now, const CacheEvent& event) = 0;
+};
+
+struct CacheOptions {
+  /// Nodes to join; asked each time it looks.  Default: all that are connected.
+  std::function<std::vector<NodeName>()> extra_db_nodes;
+  Duration start_alone_after =
+      std::chrono::seconds(1);  ///< One pass and dial deadline without an answer.
+  Duration join_progress =
+      std::chrono::seconds(15);  ///< Without progress for so long, waiting for a table fails.
+  Duration store_every = std::chrono::milliseconds(50);
+  Duration lag_max =
+      std::chrono::milliseconds(1500);  ///< A replica slower than this leaves the sync set.
+  std::size_t log_bytes = std::size_t{64} << 20;  ///< Per table.
+  bool auto_initialize_cluster = true;            ///< Clusters that never met may join.
+};
+
+/// A picture of one table for status, page and metrics.
+struct TableStatus {
+  TableDefinition definition;
+  Readiness readiness = Readiness::starting;
+  std::string detail;              ///< "alone, data as of ...", "copying from b@host, 41 %", ...
+  std::vector<NodeName> replicas;  ///< Nodes that run it and are in the island.
+  std::vector<NodeName> apart;     ///< Peers whose copies are on a sibling line, unhealed.
+  std::size_t entries = 0, bytes = 0, journal = 0;
+  std::uint64_t puts = 0, deletes = 0, expired = 0, splits = 0, set_aside = 0;
+  Path path;
+  Table::Digest digest;
+};
+
+class CacheMachine final : public node::Service {
+ public:
+  /// `fabric`, `effects`, `image` (during construction) must outlive it.  Fails on a foreign, newer
+  /// or malformed image.
+  static Result<std::unique_ptr<CacheMachine>> open(CacheOptions options,
+                                                    std::vector<TableDefinition> tables,
+                                                    const StoreImage* image, node::Fabric& fabric,
+                                                    CacheEffects& effects, std::uint64_t seed);
+  ~CacheMachine() override;
+
+  void start(Now now);
+  void set_healer(Healer* healer);  ///< Before start(), or with nullptr to leave tables apart.
+  [[nodiscard]] Instant next_wake() const;
+  void wake(Now now);
+  /// The end of a turn of the loop: sends what this turn produced, one message per peer.
+  void flush(Now now);
+  /// Batch `number` of `table` is durable, or the disk failed and nothing is acknowledged from it
+  /// any more.
+  void stored(Now now, std::string_view table, std::uint64_t number, bool failed);
+
+  Result<void> create_table(Now now, TableDefinition definition);
+
+  // Clients, on the node's strand.  `done` runs exactly once, possibly before the call returns.
+  using WriteDone = std::function<void(Now, Result<Written>)>;
+  void write(Now now, std::string_view table, Write write, const WriteOptions& options,
+             WriteDone done);
+  /// Sets the expiry alone; `applied` is false where the key is absent.
+  void touch(Now now, std::string_view table, const Key& key, std::optional<Duration> ttl,
+             const WriteOptions& options, WriteDone done);
+  using TakeDone = std::function<void(Now, Result<std::optional<std::string>>)>;
+  void take(Now now, std::string_view table, const Key& key, const WriteOptions& options,
+            TakeDone done);
+  /// From the local copy when ready, else from a ready member; an error, never a false miss, where
+  /// there is none.
+  using ReadDone = std::function<void(Now, Result<std::optional<Table::Found>>)>;
+  void get(Now now, std::string_view table, const Key& key, ReadDone done);
+  using ListDone = std::function<void(Now, Result<std::vector<std::pair<Key, std::string>>>)>;
+  void all(Now now, std::string_view table, const Pattern& pattern, std::size_t limit,
+           ListDone done);
+
+  /// The local copy, for reads from any thread; nullptr: no such table here.  Valid as long as the
+  /// machine.
+  [[nodiscard]] std::shared_ptr<const Table> table(std::string_view name) const;
+  [[nodiscard]] bool ready(std::string_view table) const;
+  [[nodiscard]] bool ready() const;  ///< All of them.
+  [[nodiscard]] std::vector<std::string> table_names()
+      const;  ///< In the order of definition: Redis SELECT n.
+  [[nodiscard]] std::vector<TableStatus> status(Now now) const;
+  /// Rows of Space::journal, for the healer's own reading.
+  void for_each_journal(std::string_view table, const StoreImage::Visit& visit) const;
+  void erase_journal(Now now, std::string_view table, std::string_view key);
+
+  // node::Service.
+  void connected(Now now, const node::Member& peer) override;
+  void disconnected(Now now, const node::Member& peer, node::DownReason reason) override;
+  void island_changed(Now now) override;
+  void received(Now now, const node::Member& from, std::string_view payload) override;
+
+  void check_invariants() const;
+
+ private:
+  class Impl;
+  explicit CacheMachine(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace muster::cache

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+//
+// What a table keeps on disk, as rows.  The cache machine makes rows, a store keeps them: LMDB
+// behind a thread in production (lmdb_store.h), a map in the lab.  A batch is atomic and batches
+// are durable in order; that is all the machine relies on.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "muster/discovery/result.h"
+
+namespace muster::cache {
+
+/// Kept apart on disk.  `entries` is keyed by the encoded key, the others by what their owner says.
+enum class Space : std::uint8_t { entries, deletes, meta, journal };
+
+struct Row {
+  Space space = Space::entries;
+  std::string key;
+  std::optional<std::string> value;  ///< None: erase.
+};
+
+struct StoreBatch {
+  std::string table;
+  std::uint64_t number =
+      0;  ///< Rising per table; the store answers with it once the batch is durable.
+  std::vector<Row> rows;
+  bool clear_first =
+      false;  ///< Erase all rows of `entries` and `deletes` before; a copy starts anew.
+  bool urgent =
+      false;  ///< Somebody waits for it (durability: sync): commit without gathering more.
+};
+
+/// What was on disk when the store was opened.
+class StoreImage {
+ public:
+  virtual ~StoreImage() = default;
+  [[nodiscard]] virtual std::vector<std::string> tables() const = 0;
+  using Visit = std::function<void(std::string_view key, std::string_view value)>;
+  /// In key order.  The views are valid during the visit.
+  virtual Result<void> for_each(std::string_view table, Space space, const Visit& visit) const = 0;
+};
+
+}  // namespace muster::cache

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+//
+// The entries of one table in memory: what a key holds, and how two versions of it become one.  No
+// replication here: who may apply what, and when, is the replica's business; what the result is, is
+// decided here, and it is the same in whatever order and however often the same changes arrive.
+//
+// A key holds incarnations, each born by one create (its dot).  An incarnation has a value register
+// and an expiry register; in both the newest stamp wins.  The visible incarnation is the live one
+// with the newest value.  A value that was overwritten by a put of another line stays as `before`
+// until it is dropped.
+//
+// Threads: changes on one thread (the node's strand).  get(), count() and bytes() from any thread
+// at any time: keys are spread over shards with a lock each, held for one entry at a time.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "muster/cache/key.h"
+#include "muster/cache/types.h"
+#include "muster/discovery/result.h"
+
+namespace muster::cache {
+
+/// A value as one line last put it.
+struct ValueRegister {
+  Stamp stamp;
+  LineId line = 0;
+  Expiry expiry = never_expires;
+  std::string_view bytes;
+};
+
+/// Set by a touch; counts where its stamp is newer than the value's.
+struct ExpiryRegister {
+  Stamp stamp;
+  Expiry expiry = never_expires;
+};
+
+/// A copy of one incarnation, for those who must look inside: catch-up, heal, journal, disk,
+/// digests.
+struct Incarnation {
+  Dot created;
+  std::vector<ValueRegister>
+      values;            ///< Newest first; the others are `before` values, one per line.
+  ExpiryRegister touch;  ///< Zero stamp: never touched.
+
+  [[nodiscard]] Expiry expiry() const;
+  [[nodiscard]] bool live(Timestamp at) const;  ///< Has a value and has not expired.
+};
+
+class Table {
+ public:
+  /// `ordered`: keeps an ordered index, so that scan() costs what it returns.  `keep_before`: one
+  /// value per line is kept (all policies but `merge`).
+  struct Options {
+    bool ordered = true;
+    bool keep_before = true;
+  };
+  explicit Table(Options options);
+  ~Table();
+  Table(const Table&) = delete;
+  Table& operator=(const Table&) = delete;
+
+  // Reads, from any thread.  Expired entries miss.
+  [[nodiscard]] std::optional<std::string> get(std::string_view key, Timestamp at) const;
+  struct Found {
+    std::string value;
+    Expiry expiry = never_expires;
+    Stamp stamp;
+  };
+  [[nodiscard]] std::optional<Found> find(std::string_view key, Timestamp at) const;
+  [[nodiscard]] std::size_t count()
+      const;  ///< Keys held, those that have expired but are not settled included.
+  [[nodiscard]] std::size_t bytes() const;  ///< Memory held, as near as can be told cheaply.
+
+  // Reads on the owner's thread.
+  /// The dot and stamps of the incarnation that a write at `at` continues; none: the write is a
+  /// create.
+  struct Visible {
+    Dot created;
+    Stamp value_stamp;
+    Expiry expiry = never_expires;
+  };
+  [[nodiscard]] std::optional<Visible> visible(std::string_view key, Timestamp at) const;
+  [[nodiscard]] std::vector<Dot> created_dots(std::string_view key) const;
+  [[nodiscard]] bool holds(std::string_view key, const Dot& created) const;
+  /// The views inside point into the table and are valid until its next change.
+  [[nodiscard]] std::vector<Incarnation> incarnations(std::string_view key) const;
+  /// Keys from `from` (inclusive) in key order while `visit` returns true.  Needs Options::ordered.
+  using Visit = std::function<bool(std::string_view key)>;
+  void scan(std::string_view from, const Visit& visit) const;
+  /// All keys of one of `buckets` buckets by key hash, in no order; for copying and digests.
+  static constexpr std::uint32_t buckets = 4096;
+  [[nodiscard]] static std::uint32_t bucket_of(std::string_view key);
+  void scan_bucket(std::uint32_t bucket, const Visit& visit) const;
+
+  // Changes, on the owner's thread.  Each is idempotent; true when something changed.
+  bool put(std::string_view key, const Dot& created, const ValueRegister& value);
+  /// Kept without a value where the incarnation is unknown (its create may still come).
+  bool touch(std::string_view key, const Dot& created, const ExpiryRegister& touch);
+  bool merge(std::string_view key, const Incarnation& incarnation);
+  bool remove(std::string_view key, const Dot& created);
+  /// Takes away one line's value; an incarnation left without value and touch goes.  For a heal.
+  bool remove_value(std::string_view key, const Dot& created, LineId line);
+  bool remove_before(std::string_view key,
+                     const Dot& created);  ///< Drops all but the newest value.
+  void clear();
+
+  // Expiry: constant cost per change.  Calls back each key whose visible incarnation has expired by
+  // `at`, once, at most `limit` of them; the entry stays (a husk) until removed.
+  using Expired = std::function<void(std::string_view key)>;
+  void expire(Timestamp at, std::size_t limit, const Expired& expired);
+  [[nodiscard]] Timestamp next_expiry() const;  ///< No later than the next one due.
+
+  // Digest of content, maintained at each change: additive per bucket over (key, dot, stamps,
+  // expiry) of every incarnation that has a value and that expire() has not yet called back, so
+  // that equal content gives equal digests whatever the history and whoever has forgotten which
+  // husk.
+  struct Digest {
+    std::uint64_t low = 0, high = 0;
+    friend auto operator<=>(const Digest&, const Digest&) = default;
+  };
+  [[nodiscard]] Digest digest() const;
+  [[nodiscard]] Digest bucket_digest(std::uint32_t bucket) const;
+
+  // One key's incarnations as a compact row, for disk and wire alike; merge_row() refuses what is
+  // malformed.
+  [[nodiscard]] std::string row(std::string_view key) const;
+  Result<bool> merge_row(std::string_view key, std::string_view row);
+  static Result<std::vector<Incarnation>> decode_row(
+      std::string_view row);  ///< Views point into `row`.
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace muster::cache
