@@ -15,7 +15,8 @@ namespace muster {
 
 enum class Level { debug, info, warn, error };
 
-/// Copies share the sink.  Threads: as safe as the sink; the one that the program `muster` installs is safe from any.
+/// Copies share the sink.  Threads: as safe as the sink; the one that the program `muster` installs
+/// is safe from any.
 class Log {
  public:
   using Sink = std::function<void(Level, std::string_view line)>;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// `name@host`: the identity of a node.  A host without a dot is a short name (`--sname`); a host with a dot, or an
-// address, is a long one (`--name`).  The two kinds do not mix in one cluster.
+// `name@host`: the identity of a node.  A host without a dot is a short name (`--sname`); a host
+// with a dot, or an address, is a long one (`--name`).  The two kinds do not mix in one cluster.
 #pragma once
 
 #include <compare>
@@ -16,8 +16,8 @@ class NodeName {
  public:
   NodeName() = default;  ///< Empty; only parse() makes a usable one.
 
-  /// Accepts `name@host`: name of [A-Za-z0-9_-], 1 to 64 characters; host a name, an IPv4 or an IPv6 literal, up to 255
-  /// characters.
+  /// Accepts `name@host`: name of [A-Za-z0-9_-], 1 to 64 characters; host a name, an IPv4 or an
+  /// IPv6 literal, up to 255 characters.
   static Result<NodeName> parse(std::string_view text);
 
   [[nodiscard]] const std::string& text() const { return text_; }

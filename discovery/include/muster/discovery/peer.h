@@ -14,7 +14,8 @@ namespace muster {
 
 struct Peer {
   NodeName name;
-  /// Where its links are accepted.  Empty and 0: resolve the host of the name, ask its port mapper for the port.
+  /// Where its links are accepted.  Empty and 0: resolve the host of the name, ask its port mapper
+  /// for the port.
   std::string address = {};
   std::uint16_t port = 0;
 

@@ -15,7 +15,8 @@ struct Error {
   boost::system::error_code code;
   std::string detail;
 
-  /// "detail: message of code", or the detail alone where the code says no more than "invalid argument".
+  /// "detail: message of code", or the detail alone where the code says no more than "invalid
+  /// argument".
   [[nodiscard]] std::string text() const;
 };
 

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT
+#include "muster/discovery/port_mapper_wire.h"
+
+#include <cassert>
+#include <charconv>
+#include <limits>
+
+#include "bytes.h"
+
+namespace muster::port_mapper {
+namespace {
+
+constexpr std::uint8_t names_request = 110;
+constexpr std::uint8_t alive_extended_answer = 118;
+constexpr std::uint8_t port_answer = 119;
+constexpr std::uint8_t alive_request = 120;
+constexpr std::uint8_t alive_answer = 121;
+constexpr std::uint8_t port_request = 122;
+
+Error malformed(std::string_view what) { return bad_input("port mapper: " + std::string(what)); }
+
+void write_body(ByteWriter& out, const NamesRequest&) { out.number(names_request); }
+
+void write_body(ByteWriter& out, const PortRequest& request) {
+  assert(request.name.size() <= max_name);
+  out.number(port_request);
+  out.text(request.name);
+}
+
+void write_body(ByteWriter& out, const AliveRequest& request) {
+  const Registration& node = request.node;
+  assert(node.name.size() <= max_name && node.extra.size() <= max_extra);
+  out.number(alive_request);
+  out.number(node.port);
+  out.number(node.type);
+  out.number(node.protocol);
+  out.number(node.highest);
+  out.number(node.lowest);
+  out.counted<std::uint16_t>(node.name);
+  out.counted<std::uint16_t>(node.extra);
+}
+
+/// port, type, protocol, versions, name, extra: the same in a registration and in the answer about
+/// it.
+Registration read_registration(ByteReader& in) {
+  Registration node;
+  node.port = in.number<std::uint16_t>();
+  node.type = in.number<std::uint8_t>();
+  node.protocol = in.number<std::uint8_t>();
+  node.highest = in.number<std::uint16_t>();
+  node.lowest = in.number<std::uint16_t>();
+  node.name = in.counted<std::uint16_t>();
+  node.extra = in.counted<std::uint16_t>();
+  return node;
+}
+
+bool within_bounds(const Registration& node) {
+  return node.name.size() <= max_name && node.extra.size() <= max_extra;
+}
+
+Result<Request> decode_body(std::string_view frame) {
+  ByteReader in(frame);
+  switch (in.number<std::uint8_t>()) {
+    case names_request:
+      return Request(NamesRequest{});
+    case port_request:
+      if (in.left() == 0 || in.left() > max_name)
+        return malformed("bad name in a request for a port");
+      return Request(PortRequest{std::string(in.text(in.left()))});
+    case alive_request: {
+      Registration node = read_registration(in);
+      if (in.failed() || node.name.empty() || !within_bounds(node))
+        return malformed("bad registration");
+      return Request(AliveRequest{std::move(node)});
+    }
+    default:
+      return malformed("unknown request");
+  }
+}
+
+/// "name NAME at port PORT"
+std::optional<NamedPort> read_line(std::string_view line) {
+  constexpr std::string_view before = "name ";
+  constexpr std::string_view between = " at port ";
+  const auto middle = line.rfind(between);
+  if (!line.starts_with(before) || middle == std::string_view::npos || middle <= before.size())
+    return std::nullopt;
+  NamedPort named{std::string(line.substr(before.size(), middle - before.size())), 0};
+  const std::string_view digits = line.substr(middle + between.size());
+  const auto [end, error] =
+      std::from_chars(digits.data(), digits.data() + digits.size(), named.port);
+  if (error != std::errc() || end != digits.data() + digits.size() || named.name.size() > max_name)
+    return std::nullopt;
+  return named;
+}
+
+}  // namespace
+
+std::string encode(const Request& request) {
+  ByteWriter body;
+  std::visit([&](const auto& alternative) { write_body(body, alternative); }, request);
+  ByteWriter out;
+  out.counted<std::uint16_t>(body.take());
+  return out.take();
+}
+
+Result<std::optional<DecodedRequest>> decode_request(std::string_view bytes) {
+  ByteReader in(bytes);
+  const auto length = in.number<std::uint16_t>();
+  if (in.failed()) return std::nullopt;
+  if (length == 0 || length > max_request) return malformed("bad length of a request");
+  const auto frame = in.text(length);
+  if (in.failed()) return std::nullopt;
+  auto request = decode_body(frame);
+  if (!request) return request.error();
+  return std::optional(DecodedRequest{std::move(*request), bytes.size() - in.left()});
+}
+
+std::string encode(const AliveAnswer& answer) {
+  ByteWriter out;
+  out.number(answer.extended ? alive_extended_answer : alive_answer);
+  out.number(static_cast<std::uint8_t>(answer.ok ? 0 : 1));
+  if (answer.extended)
+    out.number(answer.creation);
+  else
+    out.number(static_cast<std::uint16_t>(answer.creation));
+  return out.take();
+}
+
+Result<std::optional<AliveAnswer>> decode_alive_answer(std::string_view bytes) {
+  ByteReader in(bytes);
+  const auto opcode = in.number<std::uint8_t>();
+  if (in.failed()) return std::nullopt;
+  if (opcode != alive_answer && opcode != alive_extended_answer)
+    return malformed("this is no answer to a registration");
+  AliveAnswer answer;
+  answer.extended = opcode == alive_extended_answer;
+  answer.ok = in.number<std::uint8_t>() == 0;
+  answer.creation = answer.extended ? in.number<std::uint32_t>() : in.number<std::uint16_t>();
+  if (in.failed()) return std::nullopt;
+  return std::optional(answer);
+}
+
+std::string encode(const PortAnswer& answer) {
+  ByteWriter out;
+  out.number(port_answer);
+  out.number(static_cast<std::uint8_t>(answer.node ? 0 : 1));
+  if (answer.node) {
+    const Registration& node = *answer.node;
+    assert(within_bounds(node));
+    out.number(node.port);
+    out.number(node.type);
+    out.number(node.protocol);
+    out.number(node.highest);
+    out.number(node.lowest);
+    out.counted<std::uint16_t>(node.name);
+    out.counted<std::uint16_t>(node.extra);
+  }
+  return out.take();
+}
+
+Result<std::optional<PortAnswer>> decode_port_answer(std::string_view bytes) {
+  ByteReader in(bytes);
+  const auto opcode = in.number<std::uint8_t>();
+  if (in.failed()) return std::nullopt;
+  if (opcode != port_answer) return malformed("this is no answer to a request for a port");
+  const auto result = in.number<std::uint8_t>();
+  if (in.failed()) return std::nullopt;
+  if (result != 0) return std::optional(PortAnswer{});
+  Registration node = read_registration(in);
+  if (!within_bounds(node)) return malformed("oversized name or extra field");
+  // Complete or not: judged after the bounds, so that a hostile mapper cannot make us wait for 64
+  // KiB.
+  if (in.failed())
+    return bytes.size() > max_request
+               ? Result<std::optional<PortAnswer>>(malformed("oversized answer"))
+               : std::nullopt;
+  return std::optional(PortAnswer{std::move(node)});
+}
+
+std::string encode(const NamesAnswer& answer) {
+  ByteWriter out;
+  out.number(static_cast<std::uint32_t>(answer.mapper_port));
+  for (const NamedPort& named : answer.names)
+    out.text("name " + named.name + " at port " + std::to_string(named.port) + "\n");
+  return out.take();
+}
+
+Result<NamesAnswer> decode_names_answer(std::string_view bytes) {
+  ByteReader in(bytes);
+  const auto port = in.number<std::uint32_t>();
+  if (in.failed()) return malformed("the list of names is cut off");
+  if (port > std::numeric_limits<std::uint16_t>::max())
+    return malformed("this is no list of names");
+  NamesAnswer answer;
+  answer.mapper_port = static_cast<std::uint16_t>(port);
+  std::string_view lines = in.text(in.left());
+  while (!lines.empty()) {
+    const auto end = std::min(lines.find('\n'), lines.size());
+    const auto line = lines.substr(0, end);
+    lines.remove_prefix(std::min(end + 1, lines.size()));
+    auto named = read_line(line);
+    if (named)
+      answer.names.push_back(std::move(*named));
+    else if (!line.empty())
+      ++answer.skipped;
+  }
+  return answer;
+}
+
+}  // namespace muster::port_mapper
