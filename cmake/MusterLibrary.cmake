@@ -32,11 +32,19 @@ endfunction()
 
 # The wire and disk formats of a folder: src/NAME.proto, included as "NAME.pb.h" by that folder alone.
 function(muster_protos name)
+  set(out ${CMAKE_CURRENT_BINARY_DIR}/protos)
+  file(MAKE_DIRECTORY ${out})
   add_library(muster_${name}_protos STATIC)
-  list(TRANSFORM ARGN PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/src/ OUTPUT_VARIABLE files)
-  target_sources(muster_${name}_protos PRIVATE ${files})
-  protobuf_generate(TARGET muster_${name}_protos LANGUAGE cpp)
-  target_include_directories(muster_${name}_protos SYSTEM PUBLIC ${CMAKE_CURRENT_BINARY_DIR}/src)
+  foreach(proto IN LISTS ARGN)
+    get_filename_component(stem ${proto} NAME_WE)
+    add_custom_command(
+      OUTPUT ${out}/${stem}.pb.cc ${out}/${stem}.pb.h
+      COMMAND protobuf::protoc --cpp_out=${out} -I ${CMAKE_CURRENT_SOURCE_DIR}/src ${CMAKE_CURRENT_SOURCE_DIR}/src/${proto}
+      DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/src/${proto} protobuf::protoc
+      VERBATIM)
+    target_sources(muster_${name}_protos PRIVATE ${out}/${stem}.pb.cc ${out}/${stem}.pb.h)
+  endforeach()
+  target_include_directories(muster_${name}_protos SYSTEM PUBLIC ${out})
   target_link_libraries(muster_${name}_protos PUBLIC protobuf::libprotobuf-lite)
   target_compile_features(muster_${name}_protos PUBLIC cxx_std_20)
   target_link_libraries(muster_${name} PRIVATE muster_${name}_protos)
