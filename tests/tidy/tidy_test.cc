@@ -20,9 +20,11 @@ namespace fs = std::filesystem;
 constexpr std::array<std::string_view, 6> layers{"discovery", "node", "cache",
                                                  "unsplit",   "lab",  "app"};
 // A *_machine file is pure: these would let time, chance or the network in by the back door.
-constexpr std::array<std::string_view, 12> impure{
-    "boost/asio",    "spdlog",    "::now()",    "std::thread",    "std::mutex", "shared_mutex",
-    "random_device", "std::rand", "unordered_", "system_clock::", "<fstream>",  "discovery/log.h"};
+constexpr std::array<std::string_view, 13> impure{"boost/asio",     "spdlog",     "::now()",
+                                                  "std::thread",    "std::mutex", "shared_mutex",
+                                                  "random_device",  "std::rand",  "unordered_",
+                                                  "system_clock::", "<fstream>",  "Log log",
+                                                  "Log& log"};
 
 struct Line {
   fs::path file;
