@@ -1,3 +1,4 @@
 // SPDX-License-Identifier: MIT
-// Boost.Asio is compiled here once (BOOST_ASIO_SEPARATE_COMPILATION) instead of in every source that includes it.
+// Boost.Asio is compiled here once (BOOST_ASIO_SEPARATE_COMPILATION) instead of in every source
+// that includes it.
 #include <boost/asio/impl/src.hpp>

@@ -28,7 +28,8 @@ Result<NodeName> NodeName::parse(std::string_view text) {
   if (at == std::string_view::npos) return wrong("it has no '@'");
   const auto base = text.substr(0, at);
   const auto host = text.substr(at + 1);
-  if (base.empty() || base.size() > max_base) return wrong("the part before '@' needs 1 to 64 characters");
+  if (base.empty() || base.size() > max_base)
+    return wrong("the part before '@' needs 1 to 64 characters");
   if (!std::ranges::all_of(base, is_base_character))
     return wrong("the part before '@' may hold letters, digits, '_' and '-'");
   if (host.empty() || host.size() > max_host) return wrong("the host needs 1 to 255 characters");

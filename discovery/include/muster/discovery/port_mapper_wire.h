@@ -36,13 +36,13 @@ constexpr std::string_view muster_mark = "muster";
 
 /// What a node tells the port mapper about itself.
 struct Registration {
-  std::string name;  ///< The part before '@'.
+  std::string name = {};  ///< The part before '@'.
   std::uint16_t port = 0;
   std::uint8_t type = normal_node;
   std::uint8_t protocol = 0;  ///< TCP.
   std::uint16_t highest = 6;
   std::uint16_t lowest = 5;
-  std::string extra;
+  std::string extra = {};
 
   [[nodiscard]] bool is_ours() const { return extra.starts_with(muster_mark); }
   friend bool operator==(const Registration&, const Registration&) = default;
@@ -53,11 +53,11 @@ struct NamesRequest {  ///< NAMES_REQ 110
   friend bool operator==(const NamesRequest&, const NamesRequest&) = default;
 };
 struct PortRequest {  ///< PORT_PLEASE2_REQ 122
-  std::string name;
+  std::string name = {};
   friend bool operator==(const PortRequest&, const PortRequest&) = default;
 };
 struct AliveRequest {  ///< ALIVE2_REQ 120: registers for as long as the connection stays open.
-  Registration node;
+  Registration node = {};
   friend bool operator==(const AliveRequest&, const AliveRequest&) = default;
 };
 using Request = std::variant<NamesRequest, PortRequest, AliveRequest>;
@@ -86,21 +86,21 @@ Result<std::optional<AliveAnswer>> decode_alive_answer(std::string_view bytes);
 
 /// PORT2_RESP 119.
 struct PortAnswer {
-  std::optional<Registration> node;  ///< Nothing: no such name.
+  std::optional<Registration> node = {};  ///< Nothing: no such name.
   friend bool operator==(const PortAnswer&, const PortAnswer&) = default;
 };
 [[nodiscard]] std::string encode(const PortAnswer& answer);
 Result<std::optional<PortAnswer>> decode_port_answer(std::string_view bytes);
 
 struct NamedPort {
-  std::string name;
+  std::string name = {};
   std::uint16_t port = 0;
   friend bool operator==(const NamedPort&, const NamedPort&) = default;
 };
 /// The answer to NAMES_REQ; it ends with the connection.
 struct NamesAnswer {
   std::uint16_t mapper_port = 0;
-  std::vector<NamedPort> names;
+  std::vector<NamedPort> names = {};
   std::size_t skipped = 0;  ///< Lines that made no sense; not encoded.
   friend bool operator==(const NamesAnswer&, const NamesAnswer&) = default;
 };

@@ -48,17 +48,17 @@ struct Pass {
 
 /// What a strategy may want to know of the node that it serves.
 struct StrategyContext {
-  std::string topology;
-  NodeName self;
-  std::string cookie;                      ///< The secret of those that configure none.
-  std::string cluster_id;                  ///< Told to peers; at most 64 bytes.
+  std::string topology = {};
+  NodeName self = {};
+  std::string cookie = {};                 ///< The secret of those that configure none.
+  std::string cluster_id = {};             ///< Told to peers; at most 64 bytes.
   std::uint64_t boot_id = 0;               ///< Random at each start of the node.
   std::string bind_address = "127.0.0.1";  ///< Where links and gossip listen.
   std::string link_address = "127.0.0.1";  ///< Where peers reach us, port of our links ...
   std::uint16_t link_port = 0;             ///< ... told by gossip; 0: by the port mapper.
   std::uint16_t mapper_port = 4369;        ///< Of every host's port mapper.
   std::filesystem::path directory = ".";   ///< Where relative files are searched ...
-  std::filesystem::path home;              ///< ... and where after that; may be empty.
+  std::filesystem::path home = {};         ///< ... and where after that; may be empty.
   std::uint64_t seed = 0;  ///< Of all chance; different for each start of a strategy.
 };
 
@@ -66,21 +66,21 @@ struct StrategyContext {
 
 /// The group that send() sends to and datagrams come from; opened anew when asked again.
 struct OpenGroup {
-  std::string address;  ///< Multicast group, or broadcast address.
+  std::string address = {};  ///< Multicast group, or broadcast address.
   std::uint16_t port = 0;
-  std::string bind;       ///< if_addr.
-  std::string interface;  ///< By address: joined and sent on, the same for both.
+  std::string bind = {};       ///< if_addr.
+  std::string interface = {};  ///< By address: joined and sent on, the same for both.
   int hops = 1;
   bool broadcast = false;  ///< No multicast options at all.
 };
 struct GroupOpened {
-  Result<void> result;
+  Result<void> result = {};
 };
 
 /// The names at a host's port mapper, with what each registered.
 struct AskNames {
-  std::string host;
-  Duration within;
+  std::string host = {};
+  Duration within = {};
 };
 struct NamesFound {
   Result<std::vector<std::string>>
@@ -88,20 +88,20 @@ struct NamesFound {
 };
 
 struct ReadFile {
-  std::filesystem::path path;
+  std::filesystem::path path = {};
   std::size_t most_bytes = 64 * 1024;
 };
 struct FileRead {
-  Result<std::string> content;
+  Result<std::string> content = {};
 };
 
 class DiscoverCall;  // poller.h: a user's own coroutine.
 struct Discover {
-  std::shared_ptr<const DiscoverCall> call;
-  Duration within;
+  std::shared_ptr<const DiscoverCall> call = {};
+  Duration within = {};
 };
 struct Discovered {
-  Result<PeerSet> peers;
+  Result<PeerSet> peers = {};
 };
 
 using Question = std::variant<OpenGroup, AskNames, ReadFile, Discover>;

@@ -51,10 +51,10 @@ class StrategyRegistry {
 
 /// One entry under `topologies:`, checked and ready to start.
 struct TopologyPlan {
-  std::string name;
-  std::string strategy;
+  std::string name = {};
+  std::string strategy = {};
   bool enabled = true;
-  StrategyRegistry::Make make;
+  StrategyRegistry::Make make = {};
 };
 
 /// Reads `name: {strategy: epmd, enabled: true, config: {...}}`, all entries of a map.  A null is

@@ -36,8 +36,8 @@ namespace muster::discovery {
 class Topologies {
  public:
   struct Options {
-    StrategyContext context;  ///< `topology` and `seed` are filled in for each strategy.
-    Log log;
+    StrategyContext context = {};  ///< `topology` and `seed` are filled in for each strategy.
+    Log log = {};
     std::uint64_t seed = 0;  ///< 0: from the system's source of chance.
     Backoff::Limits redial = {};
     Duration dial_deadline = std::chrono::seconds(5);

@@ -33,32 +33,32 @@ struct ConnectEvent {
   enum class What { connect, disconnect };
   What what = What::connect;
   bool ok = false;
-  NodeName node;
-  std::string topology;
-  std::string reason;  ///< "refused", ...; empty where ok.
+  NodeName node = {};
+  std::string topology = {};
+  std::string reason = {};  ///< "refused", ...; empty where ok.
   Duration duration = {};
 };
 
 struct PeerStatus {
   enum class State { waiting, dialling, linked, failing };
-  NodeName name;
-  std::string address;  ///< "ADDRESS:PORT" where the strategy knows it.
+  NodeName name = {};
+  std::string address = {};  ///< "ADDRESS:PORT" where the strategy knows it.
   State state = State::waiting;
-  std::string reason;  ///< Of the last failure while not linked.
-  Instant since = {};  ///< Of the state.
+  std::string reason = {};  ///< Of the last failure while not linked.
+  Instant since = {};       ///< Of the state.
 };
 [[nodiscard]] std::string_view to_string(PeerStatus::State state);
 
 struct TopologyStatus {
-  std::string name;
-  std::string strategy;                 ///< Filled in by topologies.h.
-  std::optional<Pass::Kind> last_pass;  ///< Nothing before the first.
-  std::string unknown_reason;           ///< While the last pass is unknown.
+  std::string name = {};
+  std::string strategy = {};                 ///< Filled in by topologies.h.
+  std::optional<Pass::Kind> last_pass = {};  ///< Nothing before the first.
+  std::string unknown_reason = {};           ///< While the last pass is unknown.
   Instant last_pass_at = {};
   Duration took = {};
   bool holds_back_drop = false;  ///< A pass that dropped more than half waits for a second one.
-  std::vector<PeerStatus> peers;
-  std::map<std::string, std::uint64_t> counters;
+  std::vector<PeerStatus> peers = {};
+  std::map<std::string, std::uint64_t> counters = {};
 };
 
 using AttemptId = std::uint64_t;
@@ -77,7 +77,7 @@ class TopologySink {
 class TopologyMachine {
  public:
   struct Options {
-    NodeName self;
+    NodeName self = {};
     std::uint64_t seed = 0;
     Backoff::Limits redial = {};
     Duration dial_deadline = std::chrono::seconds(5);
@@ -108,36 +108,35 @@ class TopologyMachine {
   enum class Standing { fresh, linked, failing };
 
   struct Topology {
-    std::map<NodeName, Peer> listed;
-    std::optional<Names> held;  // The drop that waits for a second, equal answer.
-    std::optional<Pass::Kind> last;
-    std::string reason;
+    std::map<NodeName, Peer> listed = {};
+    std::optional<Names> held = {};  // The drop that waits for a second, equal answer.
+    std::optional<Pass::Kind> last = {};
+    std::string reason = {};
     Instant last_at = {};
     Duration took = {};
-    std::map<std::string, std::uint64_t> counters;
+    std::map<std::string, std::uint64_t> counters = {};
   };
   struct Target {
-    Peer peer;
+    Peer peer = {};
     Standing standing = Standing::fresh;
     Instant since = {};
     DialOutcome last_failure = {};
-    Backoff backoff;
+    Backoff backoff = {};
     Instant next_dial = {};
     Instant remind_at = never;
-    std::optional<AttemptId> dial;
+    std::optional<AttemptId> dial = {};
   };
   struct Attempt {
-    NodeName name;
-    std::string topology;
+    NodeName name = {};
+    std::string topology = {};
     bool disconnects = false;
     Instant started = {};
   };
   struct Unwanted {
-    std::string topology;
+    std::string topology = {};
     bool failed = false;
-    Backoff backoff;
+    Backoff backoff = {};
     Instant next_try = {};
-    std::optional<AttemptId> attempt;
   };
 
   void take_list(Now now, const std::string& name, Topology& topology, Pass& pass);
@@ -149,12 +148,14 @@ class TopologyMachine {
   void reconcile(Now now);
   void look_at(Now now, const NodeName& name, Target& target, const Names& linked);
   void dial(Now now, const NodeName& name, Target& target);
-  void dial_failed(Now now, const Attempt& attempt, const DialOutcome& outcome);
+  AttemptId begin(Attempt attempt);
+  std::optional<Attempt> finish(AttemptId id);
+  void dial_ended(Now now, const Attempt& attempt, Target& target, const DialOutcome& outcome);
+  void dial_failed(Now now, const Attempt& attempt, Target& target, const DialOutcome& outcome);
   void cut_unwanted(Now now, const Names& linked);
   void expire_attempts(Now now);
   void tell(Now now, const Attempt& attempt, const DialOutcome& outcome);
   [[nodiscard]] std::string topology_of(const NodeName& name) const;  // The first that lists it.
-  [[nodiscard]] bool in_flight(const NodeName& name) const;
 
   const Options options_;
   TopologySink& sink_;
@@ -164,6 +165,7 @@ class TopologyMachine {
   std::map<std::string, Topology> topologies_;
   std::map<NodeName, Target> targets_;  // All that any topology lists, without this node.
   std::map<AttemptId, Attempt> attempts_;
+  Names busy_;  // The names in attempts_: one attempt per name at a time.
   std::map<NodeName, Unwanted> unwanted_;
 };
 
