@@ -78,7 +78,7 @@ alive() {  # NAME
 start() {  # NAME COMMAND...: in a session of its own, output to NAME.log
   local name=$1 pid
   shift
-  setsid "$@" >>"$home/$name.log" 2>&1 </dev/null &
+  setsid "$@" >>"$home/$name.log" 2>&1 </dev/null 9>&- &  # 9: the lock of the demo itself
   pid=$!
   echo "$pid $(birth_of "$pid")" >"$home/$name.pid"
 }
@@ -87,10 +87,12 @@ process_id() { local pid birth; read -r pid birth <"$home/$1.pid" && echo "$pid"
 
 gone() { ! alive "$1"; }
 
-kill_hard() {  # NAME
-  alive "$1" || because "$1 was not running" || return
-  kill -KILL "$(process_id "$1")"
+kill_hard() {  # NAME; harmless when it is dead
+  local pid
+  pid=$(process_id "$1") || because "$1 was never started" || return
+  kill -KILL "$pid" 2>/dev/null
   eventually 5 gone "$1" || because "$1 survives kill -9" || return
+  wait "$pid" 2>/dev/null  # so that the shell says nothing of it
   rm -f "$home/$1.pid"
 }
 
