@@ -6,7 +6,6 @@
 //
 //   PEERS="b@127.0.0.1 c@127.0.0.1" custom_strategy
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <cstdlib>
 #include <iostream>
@@ -84,7 +83,7 @@ int main() {
     return 2;
   }
   loop.run_for(std::chrono::milliseconds(500));  // A real program runs on.
-  asio::co_spawn(loop, topologies.stop(), asio::detached);
+  asio::co_spawn(loop, topologies.stop(), [](std::exception_ptr) {});
   loop.restart();
   loop.run();
   return found ? 0 : 1;
