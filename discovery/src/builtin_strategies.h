@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: MIT
+//
+// The strategies that come with muster, their options and defaults (those of libcluster where it
+// has them).
+#pragma once
+
+#include "muster/discovery/strategy_registry.h"
+
+namespace muster::discovery {
+
+void add_builtin_strategies(StrategyRegistry& registry);
+
+}  // namespace muster::discovery

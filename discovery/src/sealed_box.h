@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+//
+// Authenticated encryption of small messages: AES-256-GCM under a key derived from a secret by
+// HKDF-SHA256.  A pure function of key, nonce and bytes: the caller makes nonces, and never uses
+// one twice with a key.
+//
+// Threads: one at a time per box.  Errors: bytes that do not open are nothing, never an exception;
+// a failure of OpenSSL itself (no memory) is an assertion.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+struct evp_cipher_ctx_st;
+
+namespace muster::discovery {
+
+/// `size` bytes from a secret for one purpose; other purposes get unrelated bytes.
+std::string derive_bytes(std::string_view secret, std::string_view purpose, std::size_t size);
+
+class SealedBox {
+ public:
+  static constexpr std::size_t nonce_size = 12;
+  static constexpr std::size_t tag_size = 16;
+  using Nonce = std::array<std::uint8_t, nonce_size>;
+
+  SealedBox(std::string_view secret, std::string_view purpose);
+  ~SealedBox();
+  SealedBox(SealedBox&&) noexcept;
+  SealedBox& operator=(SealedBox&&) noexcept;
+
+  /// Ciphertext and tag; `header` is authenticated with it and stays readable.
+  [[nodiscard]] std::string seal(const Nonce& nonce, std::string_view header,
+                                 std::string_view text);
+  [[nodiscard]] std::optional<std::string> open(const Nonce& nonce, std::string_view header,
+                                                std::string_view sealed);
+
+ private:
+  struct Free {
+    void operator()(evp_cipher_ctx_st* context) const;
+  };
+  std::unique_ptr<evp_cipher_ctx_st, Free> sealer_, opener_;  // The key is set once: half the cost.
+};
+
+}  // namespace muster::discovery

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+#include "muster/discovery/strategy_registry.h"
+
+#include <algorithm>
+#include <array>
+
+#include "builtin_strategies.h"
+
+namespace muster::discovery {
+namespace {
+
+// Of libcluster's and our own list; said apart from a misspelling.
+constexpr std::array not_built_yet{
+    "local_epmd",         "dns_poll", "dns_srv", "kubernetes", "kubernetes_dns",
+    "kubernetes_dns_srv", "rancher",  "etcd",    "file",       "exec"};
+
+std::string listed(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+}  // namespace
+
+StrategyRegistry::StrategyRegistry() { add_builtin_strategies(*this); }
+
+void StrategyRegistry::add(std::string name, Read read) {
+  strategies_.insert_or_assign(std::move(name), std::move(read));
+}
+
+std::vector<std::string> StrategyRegistry::names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, unused] : strategies_) names.push_back(name);
+  return names;
+}
+
+std::optional<StrategyRegistry::Make> StrategyRegistry::read(Fields& topology) const {
+  const std::size_t problems_before = topology.problems().lines().size();
+  if (!topology.require("strategy")) return std::nullopt;
+  const std::string name = topology.string("strategy");
+  Fields config = topology.fields("config");
+  const auto found = strategies_.find(name);
+  if (found == strategies_.end()) {
+    const std::string hint = did_you_mean(name, names());
+    if (std::ranges::find(not_built_yet, name) != not_built_yet.end())
+      topology.reject("strategy", "'" + name + "' is not built yet; there are " + listed(names()));
+    else
+      topology.reject("strategy", "'" + name.substr(0, 60) + "' is unknown" +
+                                      (hint.empty() ? "; there are " + listed(names()) : hint));
+    return std::nullopt;
+  }
+  Make make = found->second(config);
+  config.finish();
+  if (topology.problems().lines().size() > problems_before) return std::nullopt;
+  return make;
+}
+
+std::vector<TopologyPlan> read_topologies(const Settings& section, const std::string& path,
+                                          const StrategyRegistry& registry, Problems& problems) {
+  std::vector<TopologyPlan> plans;
+  Fields all(section, path, problems);
+  for (const auto& entry : section.entries()) {
+    const std::string& name = entry.key.text();
+    Fields topology = all.fields(name);
+    TopologyPlan plan{.name = name, .strategy = topology.string("strategy")};
+    plan.enabled = topology.boolean("enabled", true);
+    auto make = registry.read(topology);
+    topology.finish();
+    if (!make) continue;
+    plan.make = std::move(*make);
+    plans.push_back(std::move(plan));
+  }
+  return plans;
+}
+
+Result<TopologyPlan> plan_topology(const std::string& name, const std::string& strategy,
+                                   Settings config, const StrategyRegistry& registry) {
+  const Settings topology = Settings::map({{"strategy", strategy}, {"config", std::move(config)}});
+  Problems problems;
+  Fields fields(topology, name, problems);
+  auto make = registry.read(fields);
+  if (!make) return problems.error();
+  return TopologyPlan{.name = name, .strategy = strategy, .make = std::move(*make)};
+}
+
+}  // namespace muster::discovery

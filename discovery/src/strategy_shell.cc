@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT
+#include "strategy_shell.h"
+
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <exception>
+#include <fstream>
+
+#include "clock.h"
+#include "muster/discovery/poller.h"
+#include "muster/discovery/port_mapper_client.h"
+
+namespace muster::discovery {
+namespace {
+
+namespace asio = boost::asio;
+using namespace asio::experimental::awaitable_operators;
+
+Result<std::string> read_file(const ReadFile& question) {
+  std::error_code ignored;
+  const std::string what = "cannot read " + question.path.string();
+  if (std::filesystem::is_directory(question.path, ignored))
+    return bad_input(what + ": it is a directory");
+  std::ifstream in(question.path, std::ios::binary);
+  if (!in) return Error{boost::system::error_code(errno, boost::system::generic_category()), what};
+  std::string content(question.most_bytes + 1, '\0');
+  in.read(content.data(), static_cast<std::streamsize>(content.size()));
+  content.resize(static_cast<std::size_t>(in.gcount()));
+  if (content.size() > question.most_bytes)
+    return bad_input(what + ": larger than " + std::to_string(question.most_bytes) + " bytes");
+  return content;
+}
+
+/// A user's code: whatever it throws is an answer, too.
+asio::awaitable<Result<PeerSet>> call_guarded(std::shared_ptr<const DiscoverCall> call) {
+  std::string what;
+  try {
+    co_return co_await (*call)();
+  } catch (const boost::system::system_error& error) {
+    if (error.code() == asio::error::operation_aborted) throw;
+    what = error.what();
+  } catch (const std::exception& error) {
+    what = error.what();
+  }
+  co_return bad_input("discover() threw: " + what);
+}
+
+asio::awaitable<void> sleep_for(Duration duration) {
+  const auto executor = co_await asio::this_coro::executor;
+  asio::steady_timer timer(executor, duration);
+  co_await timer.async_wait(asio::use_awaitable);
+}
+
+}  // namespace
+
+StrategyShell::StrategyShell(const asio::any_io_executor& executor, Log log, Report report)
+    : log_(std::move(log)),
+      report_(std::move(report)),
+      timer_(executor),
+      group_(executor),
+      tasks_(executor) {}
+
+void StrategyShell::start(const StrategyRegistry::Make& make, const StrategyContext& context) {
+  mapper_port_ = context.mapper_port;
+  machine_ = make(*this, context);
+  machine_->start(read_clock());
+  tasks_.spawn(wake_loop());
+}
+
+asio::awaitable<void> StrategyShell::stop() {
+  stopping_ = true;
+  co_await tasks_.stop();
+}
+
+std::map<std::string, std::uint64_t> StrategyShell::counters() const {
+  return machine_->counters();
+}
+
+void StrategyShell::report(Pass pass) {
+  if (!stopping_) report_(std::move(pass));
+}
+
+asio::awaitable<void> StrategyShell::wake_loop() {
+  while (true) {
+    timer_.expires_at(machine_->next_wake());
+    co_await timer_.async_wait(await_tuple);
+    // An answer or a datagram cancels the wait so that it is armed anew.
+    const Now now = read_clock();
+    if (!stopping_ && now.mono >= machine_->next_wake()) machine_->wake(now);
+  }
+}
+
+void StrategyShell::ask(QuestionId id, Question question) {
+  std::visit([&](auto& asked) { tasks_.spawn(perform(id, std::move(asked))); }, question);
+}
+
+void StrategyShell::answer(QuestionId id, const Answer& answer) {
+  if (stopping_) return;
+  machine_->answer(read_clock(), id, answer);
+  timer_.cancel();
+}
+
+asio::awaitable<void> StrategyShell::perform(QuestionId id, OpenGroup question) {
+  const GroupOpened opened{group_.open(question)};
+  answer(id, opened);
+  if (!opened.result) co_return;
+  std::function<void(std::string_view)> take = [this](std::string_view bytes) {
+    if (stopping_) return;
+    machine_->datagram(read_clock(), bytes);
+    timer_.cancel();
+  };
+  co_await group_.receive(std::move(take));
+}
+
+asio::awaitable<void> StrategyShell::perform(QuestionId id, AskNames question) {
+  // Two statements: g++ 12 destroys an aggregate twice that is made around a co_await.
+  auto names = co_await port_mapper::muster_names(question.host, mapper_port_, question.within);
+  const NamesFound found{std::move(names)};
+  answer(id, found);
+}
+
+asio::awaitable<void> StrategyShell::perform(QuestionId id, ReadFile question) {
+  const FileRead read{read_file(question)};
+  answer(id, read);
+  co_return;
+}
+
+asio::awaitable<void> StrategyShell::perform(QuestionId id, Discover question) {
+  auto ended = co_await (call_guarded(question.call) || sleep_for(question.within));
+  Discovered discovered;
+  if (ended.index() == 0)
+    discovered.peers = std::get<0>(std::move(ended));
+  else
+    discovered.peers = Error{asio::error::timed_out, "discover()"};
+  answer(id, discovered);
+}
+
+}  // namespace muster::discovery

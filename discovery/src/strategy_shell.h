@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+//
+// Runs one strategy machine: owns its timer, its socket and the questions it has asked; decides
+// nothing.
+//
+// Threads: one strand.  Stop: stop() cancels and awaits all of it; the machine is not called any
+// more after that.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "datagram_group.h"
+#include "muster/discovery/strategy_registry.h"
+#include "task_group.h"
+
+namespace muster::discovery {
+
+class StrategyShell : private StrategySink {
+ public:
+  using Report = std::function<void(Pass)>;
+
+  StrategyShell(const boost::asio::any_io_executor& executor, Log log, Report report);
+
+  void start(const StrategyRegistry::Make& make, const StrategyContext& context);
+  boost::asio::awaitable<void> stop();
+  [[nodiscard]] std::map<std::string, std::uint64_t> counters() const;
+
+ private:
+  void report(Pass pass) override;
+  void ask(QuestionId id, Question question) override;
+  void send(std::string datagram) override { group_.send(datagram); }
+  void note(Level level, std::string text) override { log_.write(level, text); }
+
+  boost::asio::awaitable<void> wake_loop();
+  boost::asio::awaitable<void> perform(QuestionId id, OpenGroup question);
+  boost::asio::awaitable<void> perform(QuestionId id, AskNames question);
+  boost::asio::awaitable<void> perform(QuestionId id, ReadFile question);
+  boost::asio::awaitable<void> perform(QuestionId id, Discover question);
+  void answer(QuestionId id, const Answer& answer);
+
+  const Log log_;
+  const Report report_;
+  std::uint16_t mapper_port_ = 0;
+  std::unique_ptr<StrategyMachine> machine_;
+  boost::asio::steady_timer timer_;
+  DatagramGroup group_;
+  TaskGroup tasks_;
+  bool stopping_ = false;
+};
+
+}  // namespace muster::discovery
