@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT
 //
-// What a node offers to the layers above it (the cache, unsplit, a program's own service): who is connected, who is in
-// the island, messages to a peer, named calls, cluster time.  The node machine implements it, in production and in the
-// lab alike, so all above is written against this page alone.
+// What a node offers to the layers above it (the cache, unsplit, a program's own service): who is
+// connected, who is in the island, messages to a peer, named calls, cluster time.  The node machine
+// implements it, in production and in the lab alike, so all above is written against this page
+// alone.
 //
-// Words: *connected* = linked directly, both ways, hello done.  *Island* = all that is reachable through linked nodes,
-// after the failure detector's deadline.  *Membership* = who was ever admitted and has neither left nor been forgotten.
+// Words: *connected* = linked directly, both ways, hello done.  *Island* = all that is reachable
+// through linked nodes, after the failure detector's deadline.  *Membership* = who was ever
+// admitted and has neither left nor been forgotten.
 //
-// Threads: the node's strand only, like every machine.  Callbacks may come from within any call that takes `now`, never
-// from within send() or call().
+// Threads: the node's strand only, like every machine.  Callbacks may come from within any call
+// that takes `now`, never from within send() or call().
 #pragma once
 
 #include <cstddef>
@@ -29,10 +31,12 @@ namespace muster::node {
 /// A payload that several links may share; encoded once.
 using Bytes = std::shared_ptr<const std::string>;
 
-/// Tells services apart on the wire.  1 to 15 belong to the node; each layer above declares its own constant.
+/// Tells services apart on the wire.  1 to 15 belong to the node; each layer above declares its own
+/// constant.
 using ServiceId = std::uint8_t;
 
-/// Bulk never delays what is urgent: a link sends its urgent queue first and cuts bulk into small pieces of time.
+/// Bulk never delays what is urgent: a link sends its urgent queue first and cuts bulk into small
+/// pieces of time.
 enum class Lane : std::uint8_t { urgent, bulk };
 
 enum class DownReason : std::uint8_t { closed, silent, left, disconnected, replaced, shutdown };
@@ -57,7 +61,8 @@ class Service {
 
   virtual void connected(Now now, const Member& peer) = 0;
   virtual void disconnected(Now now, const Member& peer, DownReason reason) = 0;
-  /// island() or membership() differs from what it was; also called after connected() and disconnected().
+  /// island() or membership() differs from what it was; also called after connected() and
+  /// disconnected().
   virtual void island_changed(Now now) = 0;
   /// `payload` is valid during the call.  Only from connected peers, in the order sent per lane.
   virtual void received(Now now, const Member& from, std::string_view payload) = 0;
@@ -76,22 +81,23 @@ class Fabric {
   /// True when `a` and `b`, both in the island, report a link to each other.
   [[nodiscard]] virtual bool linked(BootId a, BootId b) const = 0;
 
-  /// The island's common clock: this node's wall clock corrected towards the island's median.  Never goes backwards.
+  /// The island's common clock: this node's wall clock corrected towards the island's median. Never
+  /// goes backwards.
   [[nodiscard]] virtual Timestamp cluster_time(Now now) const = 0;
 
-  /// Queues a message on the link to `to`; false when it is not connected.  Messages above max_payload are an error of
-  /// the caller (assertion).
+  /// Queues a message on the link to `to`; false when it is not connected.  Messages above
+  /// max_payload are an error of the caller (assertion).
   virtual bool send(BootId to, ServiceId service, Lane lane, Bytes payload) = 0;
-  /// Bytes queued on the link and not yet taken by the socket.  A caller that streams watches this and stops streaming
-  /// to a slow peer (which then catches up later) instead of letting it grow.
+  /// Bytes queued on the link and not yet taken by the socket.  A caller that streams watches this
+  /// and stops streaming to a slow peer (which then catches up later) instead of letting it grow.
   [[nodiscard]] virtual std::size_t queued(BootId to) const = 0;
 
   using Reply = std::function<void(Now, Result<std::string>)>;
   using Handler = std::function<Result<std::string>(Now, const Member& caller, std::string_view)>;
-  /// A named call with a deadline.  `reply` runs exactly once: with the answer, the handler's error, "no such call", "not
-  /// connected", or "timed out".
-  virtual void call(Now now, BootId to, std::string_view name, std::string request, Duration deadline,
-                    Reply reply) = 0;
+  /// A named call with a deadline.  `reply` runs exactly once: with the answer, the handler's
+  /// error, "no such call", "not connected", or "timed out".
+  virtual void call(Now now, BootId to, std::string_view name, std::string request,
+                    Duration deadline, Reply reply) = 0;
   virtual void handle(std::string name, Handler handler) = 0;
 
   /// `listener` must outlive the fabric or be replaced by nullptr.

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 //
-// The node: hello and admission, one link per pair, peer exchange to a full mesh, failure detection, islands, named
-// calls, orderly leave.  Pure: sockets, TLS, files and time are outside; the Asio shell (node.h) and the lab run this
-// very class.
+// The node: hello and admission, one link per pair, peer exchange to a full mesh, failure
+// detection, islands, named calls, orderly leave.  Pure: sockets, TLS, files and time are outside;
+// the Asio shell (node.h) and the lab run this very class.
 //
-// A link's life: dial() or accepted() -> opened() (the transport is up and the cookie was right) -> hello both ways ->
-// connected, or closed() with a reason.  Frames on a link are one byte ServiceId, then the payload.
+// A link's life: dial() or accepted() -> opened() (the transport is up and the cookie was right) ->
+// hello both ways -> connected, or closed() with a reason.  Frames on a link are one byte
+// ServiceId, then the payload.
 #pragma once
 
 #include <cstdint>
@@ -31,17 +32,24 @@ struct LinkId {
 
 /// What a node remembers over restarts; written whole, durable when persist() returns.
 struct NodeState {
-  std::uint64_t cluster = 0;        ///< Cluster id; 0 = never met or founded one.
+  std::uint64_t cluster = 0;  ///< Cluster id; 0 = never met or founded one.
   std::uint32_t highest_ordinal = 0;
-  Timestamp clock_mark{};           ///< Cluster time is never again below this.
+  Timestamp clock_mark{};  ///< Cluster time is never again below this.
   Membership membership;
-  PeerSet peers;                    ///< Last known addresses, for a cold start.
+  PeerSet peers;  ///< Last known addresses, for a cold start.
 };
 
 /// Everything a person or a page may want to know, in order, once per change of state.
 struct NodeEvent {
   enum class Kind : std::uint8_t {
-    nodeup, nodedown, refused, left, forgotten, island, oldest, alarm,
+    nodeup,
+    nodedown,
+    refused,
+    left,
+    forgotten,
+    island,
+    oldest,
+    alarm,
   };
   Kind kind;
   Member node;
@@ -66,13 +74,28 @@ class NodeEffects {
 
 struct NodeOptions {
   NodeName name;
-  BootId boot;                     ///< Drawn by the shell.
-  Peer advertised;                 ///< How others reach us: name, address, link port.
+  BootId boot;      ///< Drawn by the shell.
+  Peer advertised;  ///< How others reach us: name, address, link port.
   Duration probe_every = std::chrono::milliseconds(250);
-  Duration silent_after = std::chrono::milliseconds(1500);  ///< Deadline before suspicion is confirmed.
+  Duration silent_after =
+      std::chrono::milliseconds(1500);  ///< Deadline before suspicion is confirmed.
   Duration call_deadline_max = std::chrono::seconds(60);
   std::size_t links_max = 1024;
-  bool allow_faults = false;       ///< cut() and heal() work.
+  std::string cluster = {};   ///< Optional label: nodes of different labels refuse each other.
+  bool allow_faults = false;  ///< cut() and heal() work.
+};
+
+/// For metrics; they only grow.
+struct NodeCounters {
+  std::uint64_t frames_in = 0;
+  std::uint64_t frames_malformed = 0;
+  std::uint64_t frames_unknown_service = 0;
+  std::uint64_t refusals = 0;  ///< By this node or of it.
+  std::uint64_t dials = 0;
+  std::uint64_t probes = 0;
+  std::uint64_t suspicions = 0;
+  std::uint64_t stalls = 0;   ///< Times this node itself stood still.
+  std::uint64_t repairs = 0;  ///< Views that had to be sent whole again.
 };
 
 /// How a connect() ended; the reason is a sentence for people.
@@ -100,14 +123,17 @@ class NodeMachine final : public Fabric {
 
   // What is asked of it.
   void connect(Now now, const Peer& peer, ConnectDone done);
-  /// Closes the link and does not redial until asked to connect again; false when it was not connected.
+  /// Closes the link and does not redial until asked to connect again; false when it was not
+  /// connected.
   bool disconnect(Now now, const NodeName& name);
   /// Announces, hands off, and is done when left() is true; links close with reason "left".
   void leave(Now now);
   [[nodiscard]] bool left() const;
-  /// Strikes a dead node off the membership; refused without a majority, or while it is in the island.
+  /// Strikes a dead node off the membership; refused without a majority, or while it is in the
+  /// island.
   Result<void> forget(Now now, const NodeName& name);
-  /// Faults for demos and tests: from now on nothing passes between this node and `name`, silently, in both directions.
+  /// Faults for demos and tests: from now on nothing passes between this node and `name`, silently,
+  /// in both directions.
   Result<void> cut(Now now, const NodeName& name);
   void heal(Now now);
 
@@ -125,6 +151,7 @@ class NodeMachine final : public Fabric {
   void handle(std::string name, Handler handler) override;
   void attach(ServiceId service, Service* listener) override;
 
+  [[nodiscard]] const NodeCounters& counters() const;
   void check_invariants() const;
 
  private:
