@@ -36,9 +36,9 @@ std::vector<std::string> StrategyRegistry::names() const {
 
 std::optional<StrategyRegistry::Make> StrategyRegistry::read(Fields& topology) const {
   const std::size_t problems_before = topology.problems().lines().size();
+  Fields config = topology.fields("config");
   if (!topology.require("strategy")) return std::nullopt;
   const std::string name = topology.string("strategy");
-  Fields config = topology.fields("config");
   const auto found = strategies_.find(name);
   if (found == strategies_.end()) {
     const std::string hint = did_you_mean(name, names());

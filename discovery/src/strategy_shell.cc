@@ -36,9 +36,6 @@ asio::awaitable<Result<PeerSet>> call_guarded(std::shared_ptr<const DiscoverCall
   std::string what;
   try {
     co_return co_await (*call)();
-  } catch (const boost::system::system_error& error) {
-    if (error.code() == asio::error::operation_aborted) throw;
-    what = error.what();
   } catch (const std::exception& error) {
     what = error.what();
   }

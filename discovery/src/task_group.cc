@@ -4,6 +4,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/error.hpp>
+#include <boost/asio/multiple_exceptions.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/system/system_error.hpp>
@@ -26,6 +27,8 @@ void only_cancelled(const std::exception_ptr& exception) {
     std::rethrow_exception(exception);
   } catch (const boost::system::system_error& error) {
     if (error.code() != asio::error::operation_aborted) std::terminate();
+  } catch (const asio::multiple_exceptions& several) {  // Of `a || b`, both cancelled.
+    only_cancelled(several.first_exception());
   }
 }
 
