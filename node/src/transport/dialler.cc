@@ -15,32 +15,6 @@ namespace muster::node {
 namespace {
 
 using discovery::DialProblem;
-constexpr std::size_t addresses_max = 8;
-
-/// What a lookup that outlives its Dialler still holds.
-struct Lookup {
-  explicit Lookup(const Strand& strand) : resolver(strand) {}
-  Resolver resolver;
-  error_code error = asio::error::timed_out;
-  std::vector<asio::ip::address> addresses;
-  Timer* done = nullptr;  ///< Nothing once nobody waits any more.
-};
-
-void look_up(const std::shared_ptr<Lookup>& lookup, const std::string& host) {
-  lookup->resolver.async_resolve(
-      host, "", [lookup](const error_code& error, const Resolver::results_type& results) {
-        lookup->error = error;
-        for (const auto& entry : results) {
-          const auto address = entry.endpoint().address();
-          auto& known = lookup->addresses;
-          if (known.size() < addresses_max &&
-              std::find(known.begin(), known.end(), address) == known.end()) {
-            known.push_back(address);
-          }
-        }
-        if (lookup->done != nullptr) lookup->done->cancel();
-      });
-}
 
 }  // namespace
 
@@ -54,7 +28,7 @@ Dialler::Dialler(const Strand& strand, TaskGroup& tasks, std::uint16_t mapper_po
     : strand_(strand),
       mapper_port_(mapper_port),
       socket_(strand),
-      resolved_(strand),
+      resolver_(strand),
       watchdog_(strand, tasks, [this] { cancel(); }) {}
 
 asio::awaitable<Result<Socket>> Dialler::connect(const Peer& peer, Duration deadline) {
@@ -90,7 +64,7 @@ void Dialler::cancel() {
   cancelled_ = true;
   error_code ignored;
   socket_.close(ignored);
-  resolved_.cancel();
+  resolver_.cancel();
 }
 
 void Dialler::failed(DialProblem problem, std::string text) {
@@ -108,21 +82,13 @@ void Dialler::failed(const error_code& error, const std::string& where) {
   failed(discovery::DialOutcome::failed(whole).problem, fmt::format("{} ({})", reason, where));
 }
 
-asio::awaitable<Result<Dialler::Addresses>> Dialler::resolve(std::string host) {
-  error_code not_literal;
-  const auto literal = asio::ip::make_address(host, not_literal);
-  if (!not_literal) co_return Addresses(1, literal);
-  const auto lookup = std::make_shared<Lookup>(strand_);
-  lookup->done = &resolved_;
-  resolved_.expires_at(never);
-  look_up(lookup, host);
-  if (!cancelled_) (void)co_await resolved_.async_wait(await_tuple);
-  lookup->done = nullptr;
-  if (!lookup->error && !lookup->addresses.empty()) co_return std::move(lookup->addresses);
-  code_ = lookup->error;
-  failed(DialProblem::unresolved, fmt::format("the host {} has no address ({})", host,
-                                              lookup->error ? lookup->error.message() : "none"));
-  co_return bad_input(failure_);
+asio::awaitable<Result<Addresses>> Dialler::resolve(std::string host) {
+  auto addresses = co_await resolver_.resolve(host);
+  if (!addresses) {
+    code_ = addresses.error().code;
+    failed(DialProblem::unresolved, addresses.error().text());
+  }
+  co_return addresses;
 }
 
 asio::awaitable<bool> Dialler::try_addresses(const Peer& peer, const Addresses& addresses) {

@@ -17,6 +17,7 @@
 #include "muster/discovery/plumbing.h"
 #include "muster/discovery/port_mapper_wire.h"
 #include "task_group.h"
+#include "transport/resolver.h"
 #include "watchdog.h"
 
 namespace muster::node {
@@ -38,8 +39,6 @@ class Dialler {
   [[nodiscard]] const std::string& remote() const { return remote_; }
 
  private:
-  using Addresses = std::vector<asio::ip::address>;
-
   asio::awaitable<Result<Addresses>> resolve(std::string host);
   asio::awaitable<bool> try_addresses(const Peer& peer, const Addresses& addresses);
   asio::awaitable<bool> try_address(const Peer& peer, asio::ip::address address);
@@ -53,7 +52,7 @@ class Dialler {
   Strand strand_;
   std::uint16_t mapper_port_;
   Socket socket_;
-  Timer resolved_;
+  HostResolver resolver_;
   Watchdog watchdog_;
   bool cancelled_ = false;
   discovery::DialProblem problem_ = discovery::DialProblem::none;

@@ -6,6 +6,7 @@
 #include <boost/assert.hpp>
 #include <utility>
 
+#include "transport/open_acceptor.h"
 #include "transport/transport.h"
 
 namespace muster::node {
@@ -13,21 +14,6 @@ namespace {
 
 constexpr Duration accept_pause = std::chrono::milliseconds(100);
 constexpr int ephemeral_attempts = 16;
-
-bool not_on_this_host(const error_code& error) {
-  return error == boost::system::errc::address_not_available ||
-         error == boost::system::errc::address_family_not_supported;
-}
-
-error_code open_acceptor(Acceptor& acceptor, const tcp::endpoint& endpoint) {
-  error_code error;
-  acceptor.open(endpoint.protocol(), error);
-  if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
-  if (!error && endpoint.address().is_v6()) acceptor.set_option(asio::ip::v6_only(true), error);
-  if (!error) acceptor.bind(endpoint, error);
-  if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
-  return error;
-}
 
 }  // namespace
 
@@ -39,10 +25,7 @@ Result<std::uint16_t> Transport::listen(const std::vector<asio::ip::address>& ad
   for (int attempt = 0; attempt < attempts; ++attempt) {
     const int port = ports.first == 0 ? 0 : ports.first + attempt;
     auto got = listen_at(addresses, static_cast<std::uint16_t>(port));
-    if (got) {
-      for (Acceptor& acceptor : acceptors_) tasks_.spawn(accept_all(acceptor));
-      return got;
-    }
+    if (got) return got;
     last = got.error();
     acceptors_.clear();
     listening_.clear();
@@ -67,6 +50,10 @@ Result<std::uint16_t> Transport::listen_at(const std::vector<asio::ip::address>&
     port = listening_.front().port();  // All others follow the first.
   }
   return port;
+}
+
+void Transport::accept() {
+  for (Acceptor& acceptor : acceptors_) tasks_.spawn(accept_all(acceptor));
 }
 
 asio::awaitable<void> Transport::accept_all(Acceptor& acceptor) {

@@ -63,7 +63,7 @@ asio::awaitable<void> Transport::run_dial(LinkId id, Peer peer) {
       const bool cookie = link->tls_failure() == TlsChannel::Failure::wrong_cookie;
       problem = cookie ? DialProblem::wrong_cookie : DialProblem::other;
       reason = fmt::format("{}: {} ({})", peer.name.text(), proved.error().detail, link->remote());
-      if (!dial.given_up) say_refused(peer.name.text(), *link, proved.error().detail);
+      if (cookie && !dial.given_up) say_refused(peer.name.text(), *link, proved.error().detail);
     }
   }
   dials_.erase(id);

@@ -62,9 +62,10 @@ class Transport final : private Connection::Owner {
 
   Transport(const Strand& strand, Options options, const Key& key, Log log, Owner& owner);
 
-  /// Listens on all of `addresses` at one port of `ports`; the first address must work, the others
-  /// may be missing on this host.  Returns the port.
+  /// Takes one port of `ports` on all of `addresses`; the first address must work, the others may
+  /// be missing on this host.  Returns the port.  Nobody is let in before accept().
   Result<std::uint16_t> listen(const std::vector<asio::ip::address>& addresses, PortRange ports);
+  void accept();
   void dial(LinkId link, const Peer& peer);
   void transmit(LinkId link, Lane lane, Bytes frame);
   [[nodiscard]] std::size_t queued(LinkId link) const;

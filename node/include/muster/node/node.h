@@ -2,12 +2,11 @@
 //
 // A node, to embed: sockets, TLS, files and timers around the NodeMachine.
 //
-//   Node node(io.get_executor(), {.name = *NodeName::parse("a@127.0.0.1"), .directory = "./a"}, log);
-//   if (auto opened = co_await node.open(); !opened) ...   // The fabric exists: attach services.
-//   if (auto started = co_await node.start(); !started) ...
-//   auto outcome = co_await node.connect({.name = b});
-//   co_await node.leave();                                 // Optional: others forget us.
-//   co_await node.stop();
+//   Node node(io.get_executor(), {.name = *NodeName::parse("a@127.0.0.1"), .directory = "./a"},
+//   log); if (auto opened = co_await node.open(); !opened) ...   // The fabric exists: attach
+//   services. if (auto started = co_await node.start(); !started) ... auto outcome = co_await
+//   node.connect({.name = b}); co_await node.leave();                                 // Optional:
+//   others forget us. co_await node.stop();
 //
 // Threads: the node lives on its own strand; the executor may be run by any number of threads.
 // Awaitables may be awaited from any executor and complete there; view() and plumbing() are for any
@@ -54,7 +53,8 @@ struct NodeSettings {
   /// Of the port mappers, here and on other hosts.  Empty: ERL_EPMD_PORT, or 4369.
   std::optional<std::uint16_t> mapper_port = {};
   bool use_port_mapper = true;  ///< False: others reach us only by address and port.
-  bool allow_faults = false;
+  std::string cluster = {};     ///< Optional label: nodes of different labels refuse each other.
+  bool allow_faults = false;    ///< cut() and heal() work.
   Duration probe_every = NodeOptions().probe_every;
   Duration silent_after = NodeOptions().silent_after;
   Duration dial_deadline = std::chrono::seconds(3);
