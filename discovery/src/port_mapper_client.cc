@@ -10,6 +10,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <functional>
+#include <memory>
 #include <variant>
 
 namespace muster::port_mapper {
@@ -35,27 +36,53 @@ struct Mapper {
 /// Whether the bytes so far are the whole answer.
 using IsWhole = std::function<bool(std::string_view)>;
 
-asio::awaitable<Result<tcp::socket>> connect(Mapper mapper) {
+using Endpoints = std::vector<tcp::endpoint>;
+
+/// One lookup.  The system cannot be interrupted in it, so one that hangs is left behind at the
+/// deadline; it keeps nothing but itself alive.
+struct Lookup {
+  explicit Lookup(const asio::any_io_executor& executor)
+      : resolver(executor), done(executor, asio::steady_timer::time_point::max()) {}
+
+  tcp::resolver resolver;
+  asio::steady_timer done;
+  error_code error = asio::error::operation_aborted;
+  Endpoints endpoints;
+};
+
+asio::awaitable<Result<Endpoints>> look_up(const Mapper& mapper) {
+  const auto executor = co_await asio::this_coro::executor;
+  const auto lookup = std::make_shared<Lookup>(executor);
+  auto keep = [lookup](error_code error, const tcp::resolver::results_type& found) {
+    lookup->error = error;
+    for (const auto& entry : found) lookup->endpoints.push_back(entry.endpoint());
+    lookup->done.cancel();
+  };
+  lookup->resolver.async_resolve(mapper.host, std::to_string(mapper.port), std::move(keep));
+  co_await lookup->done.async_wait(await_tuple);
+  if (lookup->error) co_return mapper.failed(lookup->error);
+  co_return lookup->endpoints;
+}
+
+asio::awaitable<Result<tcp::socket>> connect(const Mapper& mapper) {
   const auto executor = co_await asio::this_coro::executor;
   tcp::socket socket(executor);
-  std::vector<tcp::endpoint> endpoints;
+  Endpoints endpoints;
   error_code not_literal;
   const auto address = asio::ip::make_address(mapper.host, not_literal);
   if (!not_literal) {
     endpoints.emplace_back(address, mapper.port);
   } else {
-    tcp::resolver resolver(executor);
-    auto [error, found] =
-        co_await resolver.async_resolve(mapper.host, std::to_string(mapper.port), await_tuple);
-    if (error) co_return mapper.failed(error);
-    for (const auto& entry : found) endpoints.push_back(entry.endpoint());
+    auto found = co_await look_up(mapper);
+    if (!found) co_return found.error();
+    endpoints = std::move(*found);
   }
   auto [error, endpoint] = co_await asio::async_connect(socket, endpoints, await_tuple);
   if (error) co_return mapper.failed(error);
   co_return std::move(socket);
 }
 
-asio::awaitable<Result<std::string>> exchange(Mapper mapper, std::string request,
+asio::awaitable<Result<std::string>> exchange(const Mapper& mapper, std::string request,
                                               const IsWhole& is_whole) {
   auto connected = co_await connect(mapper);
   if (!connected) co_return connected.error();
@@ -75,7 +102,7 @@ asio::awaitable<Result<std::string>> exchange(Mapper mapper, std::string request
   co_return answer;
 }
 
-asio::awaitable<void> sleep_for(Duration duration) {
+asio::awaitable<void> time_passes(Duration duration) {
   const auto executor = co_await asio::this_coro::executor;
   asio::steady_timer timer(executor, duration);
   co_await timer.async_wait(asio::use_awaitable);
@@ -83,7 +110,7 @@ asio::awaitable<void> sleep_for(Duration duration) {
 
 asio::awaitable<Result<std::string>> exchange_within(Mapper mapper, std::string request,
                                                      IsWhole is_whole, Duration within) {
-  auto exchanged = co_await (exchange(mapper, std::move(request), is_whole) || sleep_for(within));
+  auto exchanged = co_await (exchange(mapper, std::move(request), is_whole) || time_passes(within));
   if (exchanged.index() == 1) co_return mapper.failed(asio::error::timed_out);
   co_return std::get<0>(std::move(exchanged));
 }

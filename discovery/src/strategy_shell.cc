@@ -42,7 +42,7 @@ asio::awaitable<Result<PeerSet>> call_guarded(std::shared_ptr<const DiscoverCall
   co_return bad_input("discover() threw: " + what);
 }
 
-asio::awaitable<void> sleep_for(Duration duration) {
+asio::awaitable<void> time_passes(Duration duration) {
   const auto executor = co_await asio::this_coro::executor;
   asio::steady_timer timer(executor, duration);
   co_await timer.async_wait(asio::use_awaitable);
@@ -123,7 +123,7 @@ asio::awaitable<void> StrategyShell::perform(QuestionId id, ReadFile question) {
 }
 
 asio::awaitable<void> StrategyShell::perform(QuestionId id, Discover question) {
-  auto ended = co_await (call_guarded(question.call) || sleep_for(question.within));
+  auto ended = co_await (call_guarded(question.call) || time_passes(question.within));
   Discovered discovered;
   if (ended.index() == 0)
     discovered.peers = std::get<0>(std::move(ended));

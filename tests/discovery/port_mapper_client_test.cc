@@ -3,9 +3,6 @@
 #include "muster/discovery/port_mapper_client.h"
 
 #include <gmock/gmock.h>
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
@@ -13,25 +10,19 @@
 #include <boost/asio/read.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
-#include <filesystem>
 #include <optional>
+
+#include "discovery/real_epmd.h"
 
 namespace muster::port_mapper {
 namespace {
 
 namespace asio = boost::asio;
 using asio::ip::tcp;
+using test::Epmd, test::free_tcp_port;
 using namespace std::chrono_literals;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-constexpr const char* epmd_path = "/usr/bin/epmd";
-
-std::uint16_t free_tcp_port() {
-  asio::io_context io;
-  tcp::acceptor acceptor(io, {asio::ip::make_address("127.0.0.1"), 0});
-  return acceptor.local_endpoint().port();
-}
 
 template <class T>
 T await(asio::io_context& io, asio::awaitable<T> task) {
@@ -46,32 +37,10 @@ T await(asio::io_context& io, asio::awaitable<T> task) {
   return std::move(result).value();
 }
 
-/// A real epmd of this test alone, ended with it.
-class Epmd {
- public:
-  explicit Epmd(std::uint16_t port) : process_(::fork()) {
-    if (process_ == 0) {
-      const std::string port_text = std::to_string(port);
-      ::execl(epmd_path, "epmd", "-port", port_text.c_str(), "-address", "127.0.0.1", nullptr);
-      ::_exit(127);
-    }
-  }
-  ~Epmd() {
-    ::kill(process_, SIGKILL);
-    ::waitpid(process_, nullptr, 0);
-  }
-  Epmd(const Epmd&) = delete;
-  Epmd& operator=(const Epmd&) = delete;
-
- private:
-  pid_t process_;
-};
-
 class RealEpmdTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (!std::filesystem::exists(epmd_path))
-      GTEST_SKIP() << "epmd is not installed (Debian: apt-get install erlang-base)";
+    if (!Epmd::is_installed()) GTEST_SKIP() << Epmd::how_to_install;
     port = free_tcp_port();
     epmd.emplace(port);
     const auto end = std::chrono::steady_clock::now() + 10s;

@@ -6,13 +6,18 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ip/udp.hpp>
+#include <boost/asio/read.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
 #include <fstream>
 #include <thread>
 
+#include "discovery/real_epmd.h"
 #include "muster/discovery/poller.h"
+#include "muster/discovery/port_mapper_wire.h"
 
 namespace muster::discovery {
 namespace {
@@ -51,13 +56,15 @@ class SetPlumbing : public Plumbing {
 
 /// One program with discovery and a transport of its own.
 struct Program {
-  explicit Program(asio::io_context& io, const std::string& self, std::uint16_t link_port = 7000)
+  explicit Program(asio::io_context& io, const std::string& self, std::uint16_t link_port = 7000,
+                   std::uint16_t mapper_port = 4369)
       : topologies(
             io.get_executor(), plumbing,
             {.context = {.self = name(self),
                          .cookie = "a cookie of more than thirty-two bytes",
                          .boot_id = std::hash<std::string>()(self),
                          .link_port = link_port,
+                         .mapper_port = mapper_port,
                          .directory = ::testing::TempDir()},
              .log =
                  Log([this](Level, std::string_view line) { log.emplace_back(line); }, Level::info),
@@ -282,6 +289,37 @@ TEST_F(TopologiesTest, AHostsFileThatIsMissingSaysWhere) {
   ASSERT_TRUE(eventually([&] { return !a.passes.empty(); }));
   EXPECT_THAT(a.passes[0].reason, HasSubstr("no_such_hosts_file: No such file or directory"));
   stop({&a});
+}
+
+TEST_F(TopologiesTest, AHostsFileFindsOurNodesAtARealPortMapperAndNotErlangs) {
+  using muster::test::Epmd, muster::test::free_tcp_port;
+  if (!Epmd::is_installed()) GTEST_SKIP() << Epmd::how_to_install;
+  const std::uint16_t port = free_tcp_port();
+  const Epmd epmd(port);
+  const auto register_node = [&](const port_mapper::Registration& node) {
+    asio::ip::tcp::socket socket(io);
+    boost::system::error_code error;
+    const auto end = std::chrono::steady_clock::now() + 10s;
+    do {
+      socket.connect({asio::ip::make_address("127.0.0.1"), port}, error);
+    } while (error && std::chrono::steady_clock::now() < end);
+    asio::write(socket,
+                asio::buffer(encode(port_mapper::Request(port_mapper::AliveRequest{node}))));
+    std::array<char, 6> answer;
+    asio::read(socket, asio::buffer(answer));
+    return socket;
+  };
+  const auto a = register_node({.name = "a", .port = 4370, .extra = "muster"});
+  const auto b = register_node({.name = "b", .port = 4371, .extra = "muster"});
+  const auto erlang = register_node({.name = "erlang", .port = 4372});
+  const auto file = std::filesystem::path(::testing::TempDir()) / ("hosts_" + std::to_string(port));
+  std::ofstream(file) << "% here\n'127.0.0.1'.\n";
+  Program self(io, "a@127.0.0.1", 7000, port);
+  self.add("hosts", "erlang_hosts", Settings::map({{"file", file.string()}}));
+  EXPECT_TRUE(eventually([&] { return !self.log.empty(); }));
+  EXPECT_THAT(self.log, ElementsAre("[muster:hosts] connected to b@127.0.0.1"));
+  stop({&self});
+  std::filesystem::remove(file);
 }
 
 TEST_F(TopologiesTest, TopologiesComeAndGo) {
