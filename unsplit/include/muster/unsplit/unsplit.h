@@ -5,10 +5,12 @@
 //   muster::cache::Cache cache(node, ...);
 //   muster::unsplit::Unsplit unsplit(cache, {.flush_tables = {.names = {"carts"}}}, log);
 //
-// Without it tables that were written on both sides of a split stay apart, and every surface says so.
+// Without it tables that were written on both sides of a split stay apart, and every surface says
+// so.
 //
 // Threads: any, for all members; the work is done on the node's strand.
-// Stop:    co_await stop() before the cache is stopped; the destructor expects that nothing runs any more.
+// Stop:    co_await stop() before the cache is stopped; the destructor expects that nothing runs
+// any more.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -38,7 +40,8 @@ class Unsplit {
   [[nodiscard]] boost::asio::awaitable<std::vector<Heal>> heals() const;
   /// Values that heals set aside on this node and that still matter.
   [[nodiscard]] boost::asio::awaitable<std::vector<JournalEntry>> journal(std::string table) const;
-  /// Puts a journal record's value again; refused when the key holds a newer value, was deleted or has expired.
+  /// Puts a journal record's value again; refused when the key holds a newer value, was deleted or
+  /// has expired.
   [[nodiscard]] boost::asio::awaitable<Result<void>> replay(std::string table, std::string row);
 
   /// Called on the node's strand with each heal and refusal.  Set it before the cache starts.

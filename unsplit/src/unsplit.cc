@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT
+#include "muster/unsplit/unsplit.h"
+
+#include <boost/asio.hpp>
+#include <cassert>
+#include <utility>
+
+#include "muster/cache/cache.h"
+#include "muster/node/node.h"
+
+namespace muster::unsplit {
+
+namespace asio = boost::asio;
+
+class Unsplit::Impl : public std::enable_shared_from_this<Unsplit::Impl> {
+ public:
+  Impl(cache::Cache& cache, UnsplitOptions options, Log log)
+      : cache_(cache),
+        log_(std::move(log)),
+        machine_(
+            std::move(options), [this](Now, const Heal& heal) { tell(heal); },
+            [this](node::BootId boot) { return name_of(boot); }),
+        timer_(cache.node().strand()) {
+    machine_.attach(cache_.machine());
+    cache_.on_event(
+        [this](Now now, const cache::CacheEvent& event) { machine_.on_event(now, event); });
+  }
+
+  void run() { arm(); }
+
+  /// `work` on the strand; completes on the awaiting executor.
+  template <class T>
+  asio::awaitable<T> on_strand(std::function<void(std::function<void(T)>)> work) {
+    auto start = [this, &work](auto handler) {
+      auto shared = std::make_shared<decltype(handler)>(std::move(handler));
+      auto executor = asio::get_associated_executor(*shared, cache_.node().strand());
+      auto finish = [shared, executor, guard = asio::make_work_guard(executor)](T value) {
+        asio::dispatch(executor, [shared, value = std::move(value)]() mutable {
+          std::move (*shared)(std::move(value));
+        });
+      };
+      asio::dispatch(cache_.node().strand(),
+                     [work = std::move(work), finish = std::move(finish)] { work(finish); });
+    };
+    co_return co_await asio::async_initiate<const asio::use_awaitable_t<>, void(T)>(
+        std::move(start), asio::use_awaitable);
+  }
+
+  asio::awaitable<void> stop() {
+    auto self = shared_from_this();
+    std::function<void(std::function<void(bool)>)> work =
+        [self](const std::function<void(bool)>& done) {
+          self->stopped_ = true;
+          self->timer_.cancel();
+          self->cache_.machine().set_healer(nullptr);
+          done(true);
+        };
+    co_await on_strand<bool>(std::move(work));
+  }
+
+  [[nodiscard]] Now now() const {
+    return {.mono = std::chrono::steady_clock::now(), .wall = cache_.time()};
+  }
+
+  cache::Cache& cache_;
+  Log log_;
+  UnsplitMachine machine_;
+  std::function<void(const Heal&)> handler_;
+
+ private:
+  void arm() {
+    timer_.expires_at(machine_.next_wake());
+    timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
+      if (error || self->stopped_) return;
+      self->machine_.wake(self->now());
+      self->arm();
+    });
+  }
+
+  void tell(const Heal& heal) {
+    if (heal.verdict == cache::Verdict::apart && heal.rule == Rule::unexpected)
+      log_.error("{}", heal.text);
+    else if (heal.verdict == cache::Verdict::apart)
+      log_.warn("{}", heal.text);
+    else
+      log_.info("{}", heal.text);
+    if (handler_) handler_(heal);
+  }
+
+  [[nodiscard]] std::string name_of(node::BootId boot) const {
+    for (const auto& [name, status] : cache_.node().fabric().membership().nodes)
+      if (status.newest.boot == boot) return name.text();
+    return {};
+  }
+
+  asio::steady_timer timer_;
+  bool stopped_ = false;
+};
+
+Unsplit::Unsplit(cache::Cache& cache, UnsplitOptions options, Log log)
+    : impl_(std::make_shared<Impl>(cache, std::move(options), std::move(log))) {
+  asio::dispatch(cache.node().strand(), [impl = impl_] { impl->run(); });
+}
+
+Unsplit::~Unsplit() = default;
+
+asio::awaitable<std::vector<Heal>> Unsplit::heals() const {
+  std::function<void(std::function<void(std::vector<Heal>)>)> work =
+      [impl = impl_](const auto& done) { done(impl->machine_.heals()); };
+  co_return co_await impl_->on_strand<std::vector<Heal>>(std::move(work));
+}
+
+asio::awaitable<std::vector<JournalEntry>> Unsplit::journal(std::string table) const {
+  std::function<void(std::function<void(std::vector<JournalEntry>)>)> work =
+      [impl = impl_, table = std::move(table)](const auto& done) {
+        done(impl->machine_.journal(table));
+      };
+  co_return co_await impl_->on_strand<std::vector<JournalEntry>>(std::move(work));
+}
+
+asio::awaitable<Result<void>> Unsplit::replay(std::string table, std::string row) {
+  std::function<void(std::function<void(Result<void>)>)> work =
+      [impl = impl_, table = std::move(table), row = std::move(row)](const auto& done) {
+        impl->cache_.node().turn([&](Now now) {
+          impl->machine_.replay(now, table, row,
+                                [done](Now, Result<void> result) { done(std::move(result)); });
+        });
+      };
+  co_return co_await impl_->on_strand<Result<void>>(std::move(work));
+}
+
+void Unsplit::on_heal(std::function<void(const Heal&)> handler) {
+  impl_->handler_ = std::move(handler);
+}
+
+asio::awaitable<void> Unsplit::stop() { co_await impl_->stop(); }
+
+}  // namespace muster::unsplit
