@@ -213,6 +213,7 @@ void NodeMachine::Impl::call(Now now, BootId to, std::string_view name, std::str
                              Duration deadline, Reply reply) {
   using namespace boost::system::errc;
   const std::string what = "call " + std::string(name);
+  if (!reply) reply = [](Now, const Result<std::string>&) {};
   Link* const link = find(to);
   const auto refuse = [&](errc_t code, const std::string& why) {
     // Answered at the next wake(), for replies never run from within call().
