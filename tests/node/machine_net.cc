@@ -39,7 +39,8 @@ void Net::crash(std::size_t index) {
   host.machine.reset();
   host.held.clear();
   host.given_up.clear();
-  for (const auto& pipe : pipes_) {
+  const auto pipes = pipes_;
+  for (const auto& pipe : pipes) {
     for (int end = 0; end < 2; ++end) {
       if (pipe->host[end] != index || !pipe->open[end]) continue;
       close(index, pipe->id[end], "connection reset");
@@ -266,6 +267,19 @@ std::vector<std::string> Net::island(std::size_t index) {
   std::vector<std::string> names;
   for (const Member& member : (*this)[index].island()) names.emplace_back(member.name.base());
   return names;
+}
+
+std::string Net::story() const {
+  std::string text;
+  for (const auto& host : hosts_) {
+    text += "\n" + host->options.name.text() + (host->machine ? "" : " (not running)");
+    const std::size_t first = host->events.size() > 8 ? host->events.size() - 8 : 0;
+    for (std::size_t i = first; i < host->events.size(); ++i) {
+      const auto when = std::chrono::duration_cast<std::chrono::milliseconds>(host->event_times[i]);
+      text += "\n  " + std::to_string(when.count()) + " ms: " + host->events[i].detail;
+    }
+  }
+  return text;
 }
 
 int Net::Host::count(NodeEvent::Kind kind, const std::string& name,

@@ -61,6 +61,8 @@ class Net {
   /// Transport links that live, by pair; not the machines' word for it.
   [[nodiscard]] std::size_t transports(std::size_t a, std::size_t b) const;
   [[nodiscard]] std::vector<std::string> island(std::size_t host);
+  /// What every node reported last.
+  [[nodiscard]] std::string story() const;
 
  private:
   struct Pipe {

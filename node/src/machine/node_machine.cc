@@ -258,7 +258,7 @@ void NodeMachine::Impl::check_invariants() const {
   for (const auto& [boot, id] : chosen_) BOOST_ASSERT(links_.contains(id));
   BOOST_ASSERT(book_.highest_ordinal() >= self_.ordinal);
   BOOST_ASSERT(left_ || book_.admitted(self_.name));
-  BOOST_ASSERT(!left_ || (links_.empty() && wishes_.empty()));
+  BOOST_ASSERT(!left_ || (connected_.empty() && wishes_.empty()));
 }
 
 NodeMachine::NodeMachine(NodeOptions options, NodeState state, std::uint64_t seed,
