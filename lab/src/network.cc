@@ -139,6 +139,10 @@ bool Network::open(End end) const {
   return found != nullptr && found->open[side(end)];
 }
 
+bool Network::established(End end) const {
+  return open(end) && connection(end)->established[side(end)];
+}
+
 HostId Network::host_of(End end) const {
   const Connection* found = connection(end);
   BOOST_ASSERT(found != nullptr);
@@ -284,6 +288,7 @@ void Network::hand_over(End to, const Packet& packet) {
     shut(to);
     return process.closed(to, packet.reason);
   }
+  through->established[my_side] = true;
   // The answer of the other side is also the word that tells that side that it is heard.
   if (my_side == 0) put_under_way(to.other(), Lane::urgent, {.kind = Kind::establish});
   process.established(to);

@@ -96,6 +96,8 @@ class Network {
   /// Bytes that were sent and have not arrived, beyond what a socket's buffer would take.
   [[nodiscard]] std::size_t queued(End end) const;
   [[nodiscard]] bool open(End end) const;
+  /// Open, and this end has heard from the other.
+  [[nodiscard]] bool established(End end) const;
   [[nodiscard]] HostId host_of(End end) const;
   [[nodiscard]] HostId peer_of(End end) const { return host_of(end.other()); }
 
@@ -157,6 +159,7 @@ class Network {
   struct Connection {
     HostId hosts[2] = {0, 0};  ///< Of the dialling end, of the other.
     bool open[2] = {false, false};
+    bool established[2] = {false, false};
     Inbound inbound[2];
   };
 

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+//
+// What clients did and what they were told, as they saw it: the record that checkers judge a world
+// by.  It knows nothing of stamps, lines or vectors; only who asked whom, when, and the answer.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "muster/discovery/time.h"
+
+namespace muster::lab {
+
+using NodeIndex = std::size_t;
+
+struct Operation {
+  enum class Kind : std::uint8_t { put, touch, remove };
+  std::size_t id = 0;
+  Kind kind = Kind::put;
+  NodeIndex node = 0;
+  std::uint32_t life = 0;  ///< Of the node.
+  std::string table;
+  std::string key;    ///< Encoded.
+  std::string value;  ///< Unique in its world.
+  std::optional<Duration> ttl;
+  Instant invoked{};
+  Instant completed = never;  ///< Never: no answer, the node died first.
+  bool applied = false;
+  bool acknowledged = false;
+  std::string error;
+  /// Who has it, as far as anybody was told, and since when at the latest; crashes strike off.
+  std::map<NodeIndex, Instant> holders;
+  bool maybe_lost = false;  ///< Every known holder lost its disk or its tail since.
+
+  [[nodiscard]] bool done() const { return completed != never; }
+};
+
+class History {
+ public:
+  Operation& add(Operation operation);
+  [[nodiscard]] Operation& at(std::size_t id) { return operations_[id]; }
+  [[nodiscard]] const std::vector<Operation>& all() const { return operations_; }
+  /// Of one table and key, in the order of invocation.
+  [[nodiscard]] std::vector<const Operation*> of(const std::string& table,
+                                                 const std::string& key) const;
+  [[nodiscard]] std::vector<std::pair<std::string, std::string>> keys() const;
+  [[nodiscard]] const Operation* put_of(const std::string& value) const;
+
+  /// `node` lost what was completed later than its table's instant in `durable`; where a table is
+  /// not in it: all.
+  void lost(NodeIndex node, const std::map<std::string, Instant>& durable);
+  /// All copies are equal now: everybody holds what anybody held.
+  void settled(const std::set<NodeIndex>& nodes, Instant now);
+
+  /// Whoever executed `later` had already applied `earlier`.
+  [[nodiscard]] static bool happened_before(const Operation& earlier, const Operation& later);
+
+ private:
+  std::vector<Operation> operations_;
+  std::map<std::pair<std::string, std::string>, std::vector<std::size_t>> by_key_;
+  std::map<std::string, std::size_t> by_value_;
+};
+
+}  // namespace muster::lab

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT
+//
+// What must hold of a quiet world, judged by what clients were told (history.h), not by what the
+// machines believe.  A rule speaks up only where the history leaves no excuse.
+#include <algorithm>
+#include <utility>
+
+#include "muster/lab/world.h"
+
+namespace muster::lab {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+// Clocks of nodes differ, and an expiry is judged on another node's clock.
+constexpr Duration clock_tolerance = 3s;
+// A put that was not answered sooner may have been put again on the winner's line.
+constexpr Duration prompt = 20ms;
+
+using Kind = Operation::Kind;
+
+std::string describe(const Operation& operation) {
+  const double at = std::chrono::duration<double>(operation.invoked.time_since_epoch()).count();
+  return fmt::format("{} {} of {} {} at n{} ({:.3f} s{})", operation.id,
+                     operation.kind == Kind::put     ? "put"
+                     : operation.kind == Kind::touch ? "touch"
+                                                     : "delete",
+                     operation.key, operation.value, operation.node, at,
+                     operation.acknowledged ? ", acknowledged" : "");
+}
+
+}  // namespace
+
+void Checker::problem(std::string text) { problems_.push_back(std::move(text)); }
+
+std::vector<std::string> Checker::all() {
+  readiness();
+  agreement();
+  for (const cache::TableDefinition& table : world_.options().node.tables)
+    if (world_.options().node.with_cache) contents(table.name);
+  return std::exchange(problems_, {});
+}
+
+void Checker::readiness() {
+  for (NodeIndex index = 0; index < world_.size(); ++index) {
+    const SimNode& node = world_.node(index);
+    if (node.up() && node.cache() != nullptr && !node.cache()->ready())
+      problem(node.name().text() + " is not ready");
+  }
+}
+
+void Checker::agreement() {
+  const SimNode* first = nullptr;
+  for (NodeIndex index = 0; index < world_.size(); ++index) {
+    const SimNode& node = world_.node(index);
+    if (!node.up()) continue;
+    if (first == nullptr) first = &node;
+    const auto& mine = node.machine()->membership().nodes;
+    if (mine != first->machine()->membership().nodes)
+      problem(node.name().text() + " has another membership than " + first->name().text());
+    if (node.machine()->island().empty() ||
+        node.machine()->island().front() != first->machine()->island().front())
+      problem(node.name().text() + " names another oldest than " + first->name().text());
+  }
+}
+
+Checker::Contents Checker::visible(const SimNode& node, const std::string& table) const {
+  Contents found;
+  const auto copy = node.cache()->table(table);
+  if (!copy) return found;
+  const Timestamp at = node.machine()->cluster_time(node.now());
+  for (std::uint32_t bucket = 0; bucket < cache::Table::buckets; ++bucket)
+    copy->scan_bucket(bucket, [&](std::string_view key) {
+      if (const auto value = copy->get(key, at)) found[std::string(key)] = *value;
+      return true;
+    });
+  return found;
+}
+
+void Checker::equal_contents(const std::string& table) {
+  const SimNode* first = nullptr;
+  for (NodeIndex index = 0; index < world_.size(); ++index) {
+    const SimNode& node = world_.node(index);
+    if (!node.up() || node.cache() == nullptr) continue;
+    const Contents mine = visible(node, table);
+    if (first == nullptr) {
+      first = &node;
+      contents_ = mine;
+      continue;
+    }
+    for (const auto& [key, value] : contents_) {
+      const auto found = mine.find(key);
+      if (found == mine.end() || found->second != value)
+        problem(fmt::format("{} reads {} for {}, {} reads {}", first->name().text(), value, key,
+                            node.name().text(), found == mine.end() ? "nothing" : found->second));
+    }
+    for (const auto& [key, value] : mine)
+      if (!contents_.contains(key))
+        problem(fmt::format("{} reads {} for {}, {} reads nothing", node.name().text(), value, key,
+                            first->name().text()));
+  }
+}
+
+void Checker::journals(const std::string& table) {
+  journal_.clear();
+  for (NodeIndex index = 0; index < world_.size(); ++index) {
+    SimNode& node = world_.node(index);
+    if (!node.up() || node.healer() == nullptr) continue;
+    for (const unsplit::JournalEntry& entry : node.healer()->journal(table)) {
+      journal_.emplace(entry.value, node.name().text());
+      const Operation* put = world_.history().put_of(entry.value);
+      if (put == nullptr || put->key != entry.key) {
+        problem("the journal of " + node.name().text() + " holds " + entry.value + " for " +
+                entry.key + ", which nobody wrote");
+        continue;
+      }
+      const auto found = contents_.find(entry.key);
+      if (found != contents_.end() && found->second == entry.value && put->done() &&
+          put->completed - put->invoked < prompt)
+        problem("the journal of " + node.name().text() +
+                " holds what is not missing: " + describe(*put));
+    }
+  }
+}
+
+void Checker::contents(const std::string& table) {
+  contents_.clear();
+  equal_contents(table);
+  journals(table);
+  for (const auto& [of_table, key] : world_.history().keys()) {
+    if (of_table != table) continue;
+    const auto operations = world_.history().of(table, key);
+    for (const Operation* operation : operations)
+      if (operation->kind == Kind::put) judge_put(*operation, operations);
+  }
+  for (const auto& [key, value] : contents_)
+    judge_visible(key, value, world_.history().of(table, key));
+}
+
+/// A put that took effect must still be there, unless something is known that took it away.
+void Checker::judge_put(const Operation& put, const std::vector<const Operation*>& same_key) {
+  if (!put.applied || put.maybe_lost) return;
+  const auto found = contents_.find(put.key);
+  if (found != contents_.end() && found->second == put.value) return;
+  const auto gone_by = [this](const Operation& operation) {
+    return operation.ttl && world_.now() >= operation.invoked + *operation.ttl - clock_tolerance;
+  };
+  if (gone_by(put)) return;
+  const cache::TableDefinition& table = world_.table(put.table);
+  const bool merges =
+      unsplit::rule_for(table, world_.options().node.unsplit.flush_tables) == unsplit::Rule::merge;
+  const bool key_is_there = found != contents_.end();
+  // Under merge a value may give way to a newer one, a key to nothing but a delete.
+  if (journal_.contains(put.value) && (!merges || key_is_there)) return;
+  for (const Operation* other : same_key) {
+    if (other == &put || History::happened_before(*other, put)) continue;
+    if (other->kind == Kind::remove || gone_by(*other)) return;
+    if (other->kind == Kind::put && (!merges || key_is_there || other->maybe_lost)) return;
+  }
+  problem(fmt::format("{}: {} is {}",
+                      put.acknowledged ? "an acknowledged put is lost" : "a put is lost",
+                      describe(put), key_is_there ? "replaced by " + found->second : "gone"));
+}
+
+/// What is read must have been written, and nothing that came after it can have been overlooked.
+void Checker::judge_visible(const std::string& key, const std::string& value,
+                            const std::vector<const Operation*>& same_key) {
+  const Operation* put = world_.history().put_of(value);
+  if (put == nullptr || put->key != key)
+    return problem("a value that nobody wrote: " + value + " for " + key);
+  bool plain = true;  // No deletes, no expiries: only the order of puts counts.
+  for (const Operation* other : same_key) plain &= other->kind == Kind::put && !other->ttl;
+  for (const Operation* other : same_key) {
+    if (other == put || !other->applied || other->maybe_lost) continue;
+    if (!History::happened_before(*put, *other)) continue;
+    if (other->kind == Kind::remove)
+      problem("resurrected: " + describe(*put) + " is read, although " + describe(*other));
+    if (other->kind == Kind::put && plain && !journal_.contains(other->value))
+      problem("went back: " + describe(*put) + " is read, although " + describe(*other));
+  }
+  if (put->ttl && put->done() && same_key.size() == 1 &&
+      world_.now() > put->completed + *put->ttl + clock_tolerance)
+    problem("expired, but read: " + describe(*put));
+}
+
+}  // namespace muster::lab

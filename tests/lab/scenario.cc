@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+//
+// Seeds, replay and traces of the scenario tests; see scenario.h.
+#include "scenario.h"
+
+#include <csignal>
+#include <cstdlib>
+#include <iostream>
+
+namespace muster::lab {
+
+namespace {
+
+constexpr std::size_t tail_bytes = 60'000;
+
+World* on_stage = nullptr;
+std::uint64_t seed_on_stage = 0;
+
+std::uint64_t number_from(const char* variable) {
+  const char* text = std::getenv(variable);  // NOLINT(concurrency-mt-unsafe): one thread
+  return text == nullptr ? 0 : std::strtoull(text, nullptr, 10);
+}
+
+void tell_replay() {
+  const testing::TestInfo* test = testing::UnitTest::GetInstance()->current_test_info();
+  const std::string name =
+      test == nullptr ? "*" : std::string(test->test_suite_name()) + "." + test->name();
+  std::cerr << "\nreplay: MUSTER_SEED=" << seed_on_stage
+            << " tests/lab/lab_tests --gtest_filter=" << name << "\n";
+}
+
+void tell_trace() {
+  if (!replaying() || on_stage == nullptr) return;
+  if (const char* file = std::getenv("MUSTER_TRACE")) on_stage->trace().write(file);
+  const std::string text = on_stage->trace().text();
+  std::cerr << text.substr(text.size() > tail_bytes ? text.size() - tail_bytes : 0) << std::flush;
+}
+
+// An assertion of a machine ends the process: say at which seed.
+extern "C" void say_where(int signal) {
+  std::signal(signal, SIG_DFL);
+  tell_trace();
+  tell_replay();
+  std::raise(signal);
+}
+
+}  // namespace
+
+bool replaying() { return number_from("MUSTER_SEED") != 0; }
+
+Stage::Stage(std::uint64_t seed, WorldOptions options)
+    : world_(seed, [&options] {
+        options.keep_trace |= replaying();
+        return options;
+      }()) {
+  on_stage = &world_;
+}
+
+Stage::~Stage() {
+  if (testing::Test::HasFailure()) tell_trace();
+  on_stage = nullptr;
+}
+
+void for_each_seed(std::size_t count, const std::function<void(std::uint64_t)>& scenario) {
+  std::signal(SIGABRT, say_where);
+  std::uint64_t first = 1;
+  std::uint64_t last = count;
+  if (const std::uint64_t seeds = number_from("MUSTER_SEEDS")) last = seeds;
+  if (const std::uint64_t seed = number_from("MUSTER_SEED")) first = last = seed;
+  for (std::uint64_t seed = first; seed <= last; ++seed) {
+    seed_on_stage = seed;
+    scenario(seed);
+    if (!testing::Test::HasFailure()) continue;
+    tell_replay();
+    return;
+  }
+}
+
+std::string joined(const std::vector<std::string>& problems) {
+  std::string text;
+  for (const std::string& problem : problems) text += problem + "\n";
+  return text;
+}
+
+cache::TableDefinition table_named(const std::string& name, cache::OnSplit on_split) {
+  cache::TableDefinition table;
+  table.name = name;
+  table.on_split = on_split;
+  return table;
+}
+
+WorldOptions world_of(std::size_t nodes, cache::OnSplit on_split) {
+  WorldOptions options;
+  options.nodes = nodes;
+  options.node.tables = {table_named("session", on_split)};
+  return options;
+}
+
+WorldOptions nodes_only(std::size_t nodes) {
+  WorldOptions options;
+  options.nodes = nodes;
+  options.node.with_cache = false;
+  return options;
+}
+
+}  // namespace muster::lab

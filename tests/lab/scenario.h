@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+//
+// Runs a scenario over many seeds.  The first seed that fails ends the loop and prints the command
+// that replays it alone; replayed alone, it prints what happened.
+//
+//   MUSTER_SEEDS=500   that many seeds in every test
+//   MUSTER_SEED=7      this seed alone, with its trace on failure
+//   MUSTER_TRACE=FILE  where the whole trace goes
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "muster/lab/world.h"
+
+namespace muster::lab {
+
+/// True while one seed is replayed.
+[[nodiscard]] bool replaying();
+
+/// A world that a failing test can be asked about.
+class Stage {
+ public:
+  Stage(std::uint64_t seed, WorldOptions options);
+  ~Stage();
+  Stage(const Stage&) = delete;
+  Stage& operator=(const Stage&) = delete;
+  World* operator->() { return &world_; }
+  World& operator*() { return world_; }
+
+ private:
+  World world_;
+};
+
+/// Calls `scenario` with seeds 1 to `count`, or as the environment says.
+void for_each_seed(std::size_t count, const std::function<void(std::uint64_t)>& scenario);
+
+/// One per line, empty when all is well.
+[[nodiscard]] std::string joined(const std::vector<std::string>& problems);
+
+/// What the tests of this folder usually want.
+[[nodiscard]] cache::TableDefinition table_named(const std::string& name, cache::OnSplit on_split);
+[[nodiscard]] WorldOptions world_of(std::size_t nodes,
+                                    cache::OnSplit on_split = cache::OnSplit::oldest);
+/// Nodes without tables.
+[[nodiscard]] WorldOptions nodes_only(std::size_t nodes);
+
+}  // namespace muster::lab
