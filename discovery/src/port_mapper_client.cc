@@ -13,6 +13,9 @@
 #include <memory>
 #include <variant>
 
+// g++ 12 takes Asio's own operator delete of coroutine frames for a foreign one when it inlines.
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
+
 namespace muster::port_mapper {
 namespace {
 

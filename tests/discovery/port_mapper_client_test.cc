@@ -25,16 +25,18 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 template <class T>
-T await(asio::io_context& io, asio::awaitable<T> task) {
-  std::optional<T> result;
-  asio::co_spawn(io, std::move(task), [&](const std::exception_ptr& exception, T value) {
+Result<T> await(asio::io_context& io, asio::awaitable<Result<T>> task) {
+  Result<T> result = bad_input("the task did not end");
+  bool ended = false;
+  asio::co_spawn(io, std::move(task), [&](const std::exception_ptr& exception, Result<T> value) {
     if (exception) std::rethrow_exception(exception);
     result = std::move(value);
+    ended = true;
   });
   io.restart();
-  while (!result && io.run_one_for(20s) > 0) {
+  while (!ended && io.run_one_for(20s) > 0) {
   }
-  return std::move(result).value();
+  return result;
 }
 
 class RealEpmdTest : public ::testing::Test {
