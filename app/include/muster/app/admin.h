@@ -3,16 +3,16 @@
 // The HTTP port of a node: /healthz /readyz /metrics /v1/... /v1/events and a live page at /.  One
 // line mounts it in any program, and every verb of the command line then works on that program:
 //
-//   app::Admin admin(executor, {.node = &node, .cache = &cache, .unsplit = &unsplit}, {.log =
+//   app::Admin admin(node.strand(), {.node = &node, .cache = &cache, .unsplit = &unsplit}, {.log =
 //   log}); const auto port = admin.listen("127.0.0.1:4000");  // an Error when the port is in use
 //   ...
 //   co_await admin.stop();
 //
-// Threads: all calls on `executor`, which must be the node's own.  Errors: what listen() returns; a
-// request that fails is answered with a JSON error and never ends the port.  Stop: when stop() is
-// complete, no handler of ours runs any more; the destructor asserts that, or that nothing
-// listened. Bounds: 16 KiB of headers, bodies a little above the largest value, 256 connections, 10
-// s for a request to arrive.
+// Threads: all calls, stop() included, on `executor`, which is node.strand().  Errors: what
+// listen() returns; a request that fails is answered with a JSON error and never ends the port.
+// Stop: when stop() is complete, no handler of ours runs any more; the destructor asserts that, or
+// that nothing listened. Bounds: 16 KiB of headers, bodies a little above the largest value, 256
+// connections, 10 s for a request to arrive.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>

@@ -3,14 +3,14 @@
 // The Redis port of a node: RESP2 and RESP3, pipelining, inline commands; database n is the n-th
 // table of the cache.  One line mounts it in any program:
 //
-//   app::RedisPort redis(executor, {.node = &node, .cache = &cache}, {.log = log});
+//   app::RedisPort redis(node.strand(), {.node = &node, .cache = &cache}, {.log = log});
 //   const auto port = redis.listen("127.0.0.1:4001");
 //   ...
 //   co_await redis.stop();
 //
-// Threads: all calls on `executor`, which must be the node's own.  Errors: what listen() returns.
-// Stop: when stop() is complete, no handler of ours runs any more; the destructor asserts that, or
-// that nothing listened.  Bounds: redis_limits.h.
+// Threads: all calls, stop() included, on `executor`, which is node.strand().  Errors: what
+// listen() returns. Stop: when stop() is complete, no handler of ours runs any more; the destructor
+// asserts that, or that nothing listened.  Bounds: redis_limits.h.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
