@@ -18,6 +18,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -75,6 +76,19 @@ class Table {
     Stamp stamp;
   };
   [[nodiscard]] std::optional<Found> find(std::string_view key, Timestamp at) const;
+  /// Without a copy: valid during the call, in which the key's shard is locked; so be brief and
+  /// leave the table alone.  False: a miss.
+  struct View {
+    std::string_view value;
+    Expiry expiry = never_expires;
+    Stamp stamp;
+  };
+  using Read = std::function<void(const View& found)>;
+  bool read(std::string_view key, Timestamp at, const Read& found) const;
+  /// Many at once: several times as fast as one by one.  Calls back, in order, for those that are
+  /// there; under the same rules as read().
+  using ReadMany = std::function<void(std::size_t index, const View& found)>;
+  void get_many(std::span<const std::string_view> keys, Timestamp at, const ReadMany& found) const;
   [[nodiscard]] std::size_t count()
       const;  ///< Keys held, those that have expired but are not settled included.
   [[nodiscard]] std::size_t bytes() const;  ///< Memory held, as near as can be told cheaply.
@@ -92,7 +106,9 @@ class Table {
   [[nodiscard]] bool holds(std::string_view key, const Dot& created) const;
   /// The views inside point into the table and are valid until its next change.
   [[nodiscard]] std::vector<Incarnation> incarnations(std::string_view key) const;
-  /// Keys from `from` (inclusive) in key order while `visit` returns true.  Needs Options::ordered.
+  /// Keys from `from` (inclusive) in key order while `visit` returns true; `visit` must not change
+  /// the table.  Needs Options::ordered.  The first call builds the index (0.3 s for a million
+  /// keys), later changes maintain it.
   using Visit = std::function<bool(std::string_view key)>;
   void scan(std::string_view from, const Visit& visit) const;
   /// All keys of one of `buckets` buckets by key hash, in no order; for copying and digests.
@@ -113,7 +129,9 @@ class Table {
   void clear();
 
   // Expiry: constant cost per change.  Calls back each key whose visible incarnation has expired by
-  // `at`, once, at most `limit` of them; the entry stays (a husk) until removed.
+  // `at`, once, at most `limit` of them; the entry stays (a husk) until removed.  `expired` may
+  // change the table.  The work of one call is bounded: while next_expiry() is not after `at`,
+  // there is more to do.
   using Expired = std::function<void(std::string_view key)>;
   void expire(Timestamp at, std::size_t limit, const Expired& expired);
   [[nodiscard]] Timestamp next_expiry() const;  ///< No later than the next one due.
@@ -131,7 +149,7 @@ class Table {
 
   // One key's incarnations as a compact row, for disk and wire alike; merge_row() refuses what is
   // malformed.
-  [[nodiscard]] std::string row(std::string_view key) const;
+  [[nodiscard]] std::string row(std::string_view key) const;  ///< Empty: the key is not there.
   Result<bool> merge_row(std::string_view key, std::string_view row);
   static Result<std::vector<Incarnation>> decode_row(
       std::string_view row);  ///< Views point into `row`.
