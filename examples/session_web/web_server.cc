@@ -41,7 +41,7 @@ http::response<http::string_body> message_of(Response response, bool keep_alive)
   message.result(response.status);
   message.set(http::field::content_type, response.content_type);
   message.set(http::field::cache_control, "no-store");
-  message.set(http::field::content_security_policy,
+  message.set("Content-Security-Policy",
               "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'");
   for (const auto& [name, value] : response.headers) message.set(name, value);
   message.body() = std::move(response.body);
