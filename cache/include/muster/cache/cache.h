@@ -103,6 +103,9 @@ class Cache {
 
  private:
   class Impl;
+  template <class T>
+  static boost::asio::awaitable<T> on_strand(Impl& impl, boost::asio::awaitable<T> work);
+
   std::shared_ptr<Impl> impl_;
 };
 
