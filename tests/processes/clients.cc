@@ -24,6 +24,21 @@ std::string bytes_of(std::istream& stream, std::size_t size) {
   return bytes;
 }
 
+HttpReply exchange(std::uint16_t port, const std::string& head, const std::string& body = {}) {
+  boost::asio::ip::tcp::iostream stream;
+  stream.expires_after(5s);
+  stream.connect("127.0.0.1", std::to_string(port));
+  stream << head << "Host: 127.0.0.1:" << port << "\r\nConnection: close\r\n\r\n"
+         << body << std::flush;
+  std::string version;
+  HttpReply reply;
+  if (!(stream >> version >> reply.status)) return {};
+  std::string line;
+  while (std::getline(stream, line) && line != "\r") reply.headers += line + "\n";
+  reply.body.assign(std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>());
+  return reply;
+}
+
 }  // namespace
 
 RedisClient::RedisClient(std::uint16_t port) {
@@ -51,21 +66,17 @@ std::string RedisClient::read_reply() {
   return all;
 }
 
-HttpReply http_get(std::uint16_t port, const std::string& path) {
-  boost::asio::ip::tcp::iostream stream;
-  stream.expires_after(5s);
-  stream.connect("127.0.0.1", std::to_string(port));
-  stream << "GET " << path << " HTTP/1.1\r\nHost: 127.0.0.1:" << port
-         << "\r\nConnection: close\r\n\r\n"
-         << std::flush;
-  std::string version;
-  HttpReply reply;
-  if (!(stream >> version >> reply.status)) return {};
-  std::string line;
-  while (std::getline(stream, line) && line != "\r") {
-  }
-  reply.body.assign(std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>());
-  return reply;
+HttpReply http_get(std::uint16_t port, const std::string& path, const std::string& cookie) {
+  return exchange(
+      port, "GET " + path + " HTTP/1.1\r\n" + (cookie.empty() ? "" : "Cookie: " + cookie + "\r\n"));
+}
+
+HttpReply http_post(std::uint16_t port, const std::string& path, const std::string& type,
+                    const std::string& body) {
+  return exchange(port,
+                  "POST " + path + " HTTP/1.1\r\nContent-Type: " + type +
+                      "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n",
+                  body);
 }
 
 }  // namespace muster::testing

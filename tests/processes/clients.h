@@ -27,8 +27,11 @@ class RedisClient {
 
 struct HttpReply {
   int status = 0;  ///< 0: no answer.
+  std::string headers;
   std::string body;
 };
-HttpReply http_get(std::uint16_t port, const std::string& path);
+HttpReply http_get(std::uint16_t port, const std::string& path, const std::string& cookie = {});
+HttpReply http_post(std::uint16_t port, const std::string& path, const std::string& type,
+                    const std::string& body);
 
 }  // namespace muster::testing

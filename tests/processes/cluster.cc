@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cluster.h"
 
+#include <boost/json.hpp>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
@@ -55,7 +56,13 @@ std::string TestNode::redis(const std::vector<std::string>& words) const {
 }
 
 bool TestNode::sees(const TestNode& other) const {
-  return http_get(port_, "/v1/nodes").body.find('"' + other.name() + '"') != std::string::npos;
+  boost::system::error_code error;
+  const auto answer = boost::json::parse(http_get(port_, "/v1/nodes").body, error);
+  if (error) return false;
+  for (const auto& node : answer.at("nodes").as_array()) {
+    if (node.at("name") == other.name()) return node.at("connected").as_bool();
+  }
+  return false;
 }
 
 std::string TestNode::log() const { return process_ ? process_->output() : std::string(); }

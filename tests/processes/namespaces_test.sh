@@ -50,7 +50,10 @@ YAML
   pids+=($!)
 }
 
-sees() { ip netns exec "$id-$1" curl -fs --max-time 2 http://127.0.0.1:4000/v1/nodes | grep -q "\"$2\""; }
+sees() {  # NAME FULL_NAME: lists it as connected
+  ip netns exec "$id-$1" curl -fs --max-time 2 http://127.0.0.1:4000/v1/nodes | tr '{' '\n' |
+    grep -F "\"name\":\"$2\"" | grep -qF '"connected":true'
+}
 redis() { ip netns exec "$id-$1" redis-cli -p 4001 "${@:2}"; }
 
 within() {  # SECONDS COMMAND...
