@@ -36,22 +36,23 @@ constexpr node::ServiceId cache_service = 16;
 enum class Readiness : std::uint8_t { starting, joining, catching_up, ready };
 
 struct Put {
-  Key key;
-  std::string value;
-  std::optional<Duration> ttl;  ///< None: the table's; with keep_expiry the entry's own.
+  Key key = {};
+  std::string value = {};
+  std::optional<Duration> ttl = {};  ///< None: the table's; with keep_expiry the entry's own.
   bool keep_expiry = false;
+  std::optional<Timestamp> expires_at = {};  ///< Absolute, in cluster time; instead of `ttl`.
 };
 
 /// One operation: all of it is applied at once on each node.
 struct Write {
   enum class If : std::uint8_t { always, present, absent };
-  std::vector<Put> puts;
-  std::vector<Key> deletes;
+  std::vector<Put> puts = {};
+  std::vector<Key> deletes = {};
   If condition = If::always;  ///< Of every put; on this node's table, no lock.
 };
 
 struct WriteOptions {
-  std::optional<Acknowledge> acknowledge;  ///< None: the table's.
+  std::optional<Acknowledge> acknowledge = {};  ///< None: the table's.
   Duration deadline = std::chrono::seconds(2);
 };
 
@@ -61,7 +62,7 @@ struct Written {
   bool acknowledged = false;  ///< All that the acknowledgement asks for have it.
   bool everywhere = false;    ///< Every admitted node that should hold a copy has it.
   std::uint32_t deleted = 0;  ///< Keys that were there and are deleted.
-  std::vector<NodeName> holders;
+  std::vector<NodeName> holders = {};
 };
 
 struct CacheEvent {
@@ -116,6 +117,7 @@ struct TableStatus {
   std::vector<NodeName> replicas;  ///< Nodes that run it and are in the island.
   std::vector<NodeName> apart;     ///< Peers whose copies are on a sibling line, unhealed.
   std::size_t entries = 0, bytes = 0, journal = 0;
+  std::size_t deletes_kept = 0;  ///< Not forgotten yet: some member may not have them on its disk.
   std::uint64_t puts = 0, deletes = 0, expired = 0, splits = 0, set_aside = 0;
   Path path;
   Table::Digest digest;

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: MIT
+//
+// Applying operations, own and others'.  Lines, copying, disk and forgetting are in
+// replica_lines.cc, replica_copy.cc, replica_store.cc and replica_settle.cc.
+#include "replica.h"
+
+#include <algorithm>
+#include <cassert>
+
+namespace muster::cache {
+namespace {
+
+/// How far a remote stamp may push the own clock ahead of cluster time; the stamp itself is kept.
+constexpr std::uint64_t drift_us = 500'000;
+
+std::uint64_t micros(Timestamp time) {
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(time.time_since_epoch().count(), 1));
+}
+
+}  // namespace
+
+Replica::Replica(const Options& options, std::shared_ptr<Table> table, ReplicaListener& listener)
+    : options_(options),
+      table_(std::move(table)),
+      listener_(listener),
+      log_(options.log_bytes),
+      installed_(Table::buckets, false) {}
+
+const Origin* Replica::origin(const OriginId& id) const {
+  const auto found = origins_.find(id);
+  return found == origins_.end() ? nullptr : &found->second;
+}
+
+void Replica::learn(const Origin& origin) {
+  assert(origin.id.boot.valid());
+  origins_.emplace(origin.id, origin);
+}
+
+bool Replica::gone(std::string_view key, const Dot& created, bool held) const {
+  if (deletes_.contains(key, created)) return true;
+  if (held) return false;
+  if (copying_ && !installed_[Table::bucket_of(key)]) return base_.covers(created);
+  return seen_.covers(created);
+}
+
+Stamp Replica::next_stamp(Timestamp now) const {
+  return {std::max(clock_ + 1, micros(now)), options_.boot};
+}
+
+Dot Replica::issue(Operation& operation) {
+  assert(!path_.empty());
+  const bool lineless = operation.lineless();
+  std::optional<OriginId>& current = lineless ? free_origin_ : line_origin_;
+  operation.stamp.boot = options_.boot;
+  operation.origin.reset();
+  if (!current) {
+    current = OriginId{options_.boot, next_origin_number_++};
+    operation.origin =
+        Origin{*current, lineless ? 0 : path_.back().id, path_.front().id, operation.stamp};
+    learn(*operation.origin);
+  }
+  operation.dot = {*current, seen_.at(*current) + 1};
+  encoded_.clear();
+  encode(operation, encoded_);
+  clock_ = std::max(clock_, operation.stamp.time);
+  apply(operation, lineless ? 0 : path_.back().id, Timestamp::min());
+  if (copying_ && base_.at(operation.dot.origin) + 1 == operation.dot.sequence) {
+    base_.set(operation.dot.origin, operation.dot.sequence);
+  }
+  listener_.applied(operation, log_.append(operation.dot, encoded_));
+  return operation.dot;
+}
+
+Replica::Received Replica::receive(std::string_view encoded, Timestamp now) {
+  if (!decode(encoded, scratch_)) return Received::malformed;
+  const Dot dot = scratch_.dot;
+  const Received received = apply_received(scratch_, encoded, now);
+  if (received == Received::applied && !waiting_.empty()) apply_waiting(dot.origin, now);
+  return received;
+}
+
+Replica::Received Replica::apply_received(const Operation& operation, std::string_view encoded,
+                                          Timestamp now) {
+  const Dot& dot = operation.dot;
+  if (path_.empty() || dot.origin.boot == options_.boot) {
+    return seen_.covers(dot) ? Received::duplicate : Received::refused;
+  }
+  const std::uint64_t have = seen_.at(dot.origin);
+  if (dot.sequence <= have) return Received::duplicate;
+  const Origin* origin = this->origin(dot.origin);
+  if (origin == nullptr && operation.origin) origin = &*operation.origin;
+  if (origin != nullptr && (origin->line == 0) != operation.lineless()) return Received::malformed;
+  if (origin != nullptr && !counts(*origin)) return Received::refused;
+  if (origin == nullptr || dot.sequence != have + 1) {
+    wait_for_predecessor(dot, encoded);
+    return Received::gap;
+  }
+  const LineId line = origin->line;
+  learn(*origin);
+  apply(operation, line, now);
+  listener_.applied(operation, log_.append(dot, encoded));
+  return Received::applied;
+}
+
+void Replica::wait_for_predecessor(const Dot& dot, std::string_view encoded) {
+  if (waiting_bytes_ + encoded.size() > waiting_bytes_max) return;  // catch-up will bring it
+  if (waiting_.emplace(dot, encoded).second) waiting_bytes_ += encoded.size();
+}
+
+void Replica::apply_waiting(const OriginId& origin, Timestamp now) {
+  auto next = waiting_.lower_bound(Dot{origin, 0});
+  while (next != waiting_.end() && next->first.origin == origin) {
+    const std::uint64_t have = seen_.at(origin);
+    if (next->first.sequence > have + 1) return;
+    const std::string encoded = std::move(next->second);
+    waiting_bytes_ -= encoded.size();
+    next = waiting_.erase(next);
+    if (decode(encoded, scratch_)) static_cast<void>(apply_received(scratch_, encoded, now));
+  }
+}
+
+void Replica::apply(const Operation& operation, LineId line, Timestamp now) {
+  for (const PutItem& put : operation.puts) apply_put(put, operation, line);
+  for (const TouchItem& touch : operation.touches) apply_touch(touch, operation);
+  for (const RemoveItem& remove : operation.removes) apply_remove(remove, operation);
+  seen_.set(operation.dot.origin, operation.dot.sequence);
+  if (now != Timestamp::min()) {
+    clock_ = std::max(clock_, std::min(operation.stamp.time, micros(now) + drift_us));
+  }
+  meta_dirty_ = true;
+}
+
+void Replica::apply_put(const PutItem& put, const Operation& operation, LineId line) {
+  const bool create = !put.created || *put.created == operation.dot;
+  const Dot created = create ? operation.dot : *put.created;
+  const bool held = !create && table_->holds(put.key, created);
+  if (gone(put.key, created, held)) return;
+  if (!parked_touches_.empty()) parked_touches_.erase({std::string(put.key), created});
+  const ValueRegister value{operation.stamp, options_.merges ? 0 : line, put.expiry, put.value};
+  if (table_->put(put.key, created, value)) touched(put.key);
+}
+
+void Replica::apply_touch(const TouchItem& touch, const Operation& operation) {
+  const bool held = table_->holds(touch.key, touch.created);
+  if (gone(touch.key, touch.created, held)) return;
+  if (!held) parked_touches_.emplace(std::string(touch.key), touch.created);
+  if (table_->touch(touch.key, touch.created, {operation.stamp, touch.expiry})) touched(touch.key);
+}
+
+void Replica::apply_remove(const RemoveItem& remove, const Operation& operation) {
+  for (const Dot& created : remove.dots) {
+    if (table_->remove(remove.key, created)) touched(remove.key);
+    if (!parked_touches_.empty()) parked_touches_.erase({std::string(remove.key), created});
+    deletes_.add(remove.key, created, operation.stamp);
+    delete_changed(remove.key, created);
+  }
+}
+
+void Replica::touched(std::string_view key) {
+  if (!options_.stores) return;
+  dirty_keys_.emplace_back(key);
+  if (dirty_keys_.size() < dirty_keys_compact_at_) return;
+  std::sort(dirty_keys_.begin(), dirty_keys_.end());
+  dirty_keys_.erase(std::unique(dirty_keys_.begin(), dirty_keys_.end()), dirty_keys_.end());
+  dirty_keys_compact_at_ = std::max<std::size_t>(4096, 2 * dirty_keys_.size());
+}
+
+void Replica::delete_changed(std::string_view key, const Dot& created) {
+  if (options_.stores) dirty_deletes_.emplace_back(std::string(key), created);
+}
+
+void Replica::check_invariants() const {
+  log_.check_invariants();
+  for (const auto& [id, sequence] : seen_) {
+    assert(sequence != 0);
+    assert(origins_.contains(id));
+    assert(counts(origins_.at(id)));
+  }
+  for (const auto& [dot, encoded] : waiting_) assert(!encoded.empty());
+  assert(waiting_bytes_ <= waiting_bytes_max);
+  assert(valid_path(path_));
+  assert(path_.empty() || !members_.empty());
+  deletes_.visit_all([this](const Deletes::Id& id, const Stamp&) {
+    assert(!table_->holds(id.key, id.created));  // a delete wins for ever
+  });
+}
+
+}  // namespace muster::cache

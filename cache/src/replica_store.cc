@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: MIT
+//
+// What a copy keeps on disk.  One batch holds the rows of all keys that changed since the last one
+// together with the vector that covers them, so content and vector are durable as one.
+//
+// Space::deletes is keyed by the encoded key followed by 20 bytes of create dot; its value is the
+// stamp (16 bytes).  Space::meta holds "state" (message State).
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+
+#include "replica.h"
+#include "wire_codec.h"
+
+namespace muster::cache {
+namespace {
+
+constexpr std::uint32_t format_version = 1;
+constexpr std::size_t dot_bytes = 20;
+constexpr std::size_t stamp_bytes = 16;
+
+void append_big_endian(std::string& out, std::uint64_t value, int bytes) {
+  for (int shift = 8 * (bytes - 1); shift >= 0; shift -= 8) {
+    out.push_back(static_cast<char>(value >> shift));
+  }
+}
+std::uint64_t read_big_endian(std::string_view in) {
+  std::uint64_t value = 0;
+  for (const char byte : in) value = value << 8 | static_cast<unsigned char>(byte);
+  return value;
+}
+std::string delete_key(std::string_view key, const Dot& created) {
+  std::string row(key);
+  append_big_endian(row, created.origin.boot.value, 8);
+  append_big_endian(row, created.origin.number, 4);
+  append_big_endian(row, created.sequence, 8);
+  return row;
+}
+std::string delete_value(const Stamp& stamp) {
+  std::string row;
+  append_big_endian(row, stamp.time, 8);
+  append_big_endian(row, stamp.boot.value, 8);
+  return row;
+}
+Error broken(std::string_view table, std::string_view what) {
+  return bad_input(fmt::format("table {}: {} on disk cannot be read", table, what));
+}
+
+template <class T>
+void sort_unique(std::vector<T>& items) {
+  std::sort(items.begin(), items.end());
+  items.erase(std::unique(items.begin(), items.end()), items.end());
+}
+
+}  // namespace
+
+std::string Replica::encode_state(const TableDefinition& definition) const {
+  wire::State state;
+  state.set_format(format_version);
+  state.set_complete(!(copying_ && from_nothing_));
+  to_wire(path_, *state.mutable_path());
+  to_wire(members_, *state.mutable_members());
+  to_wire(covered(), origins_, *state.mutable_vector());
+  state.set_clock(clock_);
+  to_wire(definition, *state.mutable_definition());
+  return state.SerializeAsString();
+}
+
+StoreBatch Replica::make_batch(const TableDefinition& definition, std::uint64_t number) {
+  assert(options_.stores);
+  StoreBatch batch{.table = definition.name, .number = number, .rows = {}};
+  batch.clear_first = std::exchange(clear_first_, false);
+  sort_unique(dirty_keys_);
+  batch.rows.reserve(dirty_keys_.size() + dirty_deletes_.size() + journal_rows_.size() + 1);
+  for (std::string& key : dirty_keys_) {
+    std::string row = table_->row(key);
+    std::optional<std::string> value;
+    if (!row.empty()) value = std::move(row);
+    batch.rows.push_back({Space::entries, std::move(key), std::move(value)});
+  }
+  sort_unique(dirty_deletes_);
+  for (const auto& [key, created] : dirty_deletes_) {
+    const Stamp* stamp = deletes_.find(key, created);
+    std::optional<std::string> value;
+    if (stamp != nullptr) value = delete_value(*stamp);
+    batch.rows.push_back({Space::deletes, delete_key(key, created), std::move(value)});
+  }
+  for (Row& row : journal_rows_) batch.rows.push_back(std::move(row));
+  batch.rows.push_back({Space::meta, "state", encode_state(definition)});
+  dirty_keys_.clear();
+  dirty_keys_compact_at_ = 4096;
+  dirty_deletes_.clear();
+  journal_rows_.clear();
+  meta_dirty_ = false;
+  batches_[number] = covered();
+  return batch;
+}
+
+void Replica::stored(std::uint64_t number) {
+  while (!batches_.empty() && batches_.begin()->first <= number) {
+    durable_ = std::move(batches_.begin()->second);
+    batches_.erase(batches_.begin());
+  }
+}
+
+void Replica::journal(std::string key, std::optional<std::string> value) {
+  if (value) {
+    journal_[key] = *value;
+  } else {
+    journal_.erase(key);
+  }
+  if (!options_.stores) return;
+  journal_rows_.push_back({Space::journal, std::move(key), std::move(value)});
+  meta_dirty_ = true;
+}
+
+Result<bool> Replica::load_state(std::string_view bytes,
+                                 std::optional<TableDefinition>& definition) {
+  wire::State state;
+  if (!state.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return bad_input("its state cannot be read");
+  }
+  if (state.format() != format_version) {
+    return bad_input(fmt::format("it was written in format {}, this program knows {}",
+                                 state.format(), format_version));
+  }
+  auto read_definition = from_wire(state.definition());
+  if (!read_definition) return read_definition.error();
+  definition = *read_definition;
+  if (!state.complete()) return false;
+  if (!from_wire(state.path(), path_)) return bad_input("its path cannot be read");
+  members_ = from_wire(state.members());
+  seen_ = from_wire(state.vector(), &origins_);
+  clock_ = state.clock();
+  return true;
+}
+
+Result<std::optional<TableDefinition>> Replica::stored_definition(const StoreImage& image,
+                                                                  std::string_view table_name) {
+  std::string bytes;
+  auto rows = image.for_each(table_name, Space::meta, [&](auto key, auto value) {
+    if (key == "state") bytes = value;
+  });
+  if (!rows) return rows.error();
+  if (bytes.empty()) return std::nullopt;
+  wire::State state;
+  if (!state.ParseFromString(bytes)) return broken(table_name, "its state");
+  auto definition = from_wire(state.definition());
+  if (!definition) return definition.error();
+  return std::optional(*definition);
+}
+
+Result<bool> Replica::load(const StoreImage& image, std::string_view table_name,
+                           std::optional<TableDefinition>& definition) {
+  std::string state;
+  auto read_rows = image.for_each(table_name, Space::meta, [&](auto key, auto value) {
+    if (key == "state") state = value;
+  });
+  if (!read_rows) return read_rows.error();
+  bool broken_row = false;
+  read_rows = image.for_each(table_name, Space::journal,
+                             [&](auto key, auto value) { journal_.emplace(key, value); });
+  if (!read_rows) return read_rows.error();
+  if (state.empty()) return false;
+  auto counts = load_state(state, definition);
+  if (!counts)
+    return bad_input(fmt::format("table {} on disk: {}", table_name, counts.error().text()));
+  if (!*counts) {
+    clear_first_ = true;
+    return false;
+  }
+  read_rows = image.for_each(table_name, Space::entries, [&](auto key, auto value) {
+    const auto incarnations = Table::decode_row(value);
+    broken_row |= !incarnations || !table_->merge_row(key, value);
+    if (!incarnations) return;
+    for (const Incarnation& each : *incarnations) {
+      if (each.values.empty()) parked_touches_.emplace(std::string(key), each.created);
+    }
+  });
+  if (!read_rows) return read_rows.error();
+  if (broken_row) return broken(table_name, "an entry");
+  read_rows = image.for_each(table_name, Space::deletes, [&](auto key, auto value) {
+    broken_row |= key.size() <= dot_bytes || value.size() != stamp_bytes;
+    if (broken_row) return;
+    const auto dot = key.substr(key.size() - dot_bytes);
+    const Dot created{{BootId{read_big_endian(dot.substr(0, 8))},
+                       static_cast<std::uint32_t>(read_big_endian(dot.substr(8, 4)))},
+                      read_big_endian(dot.substr(12))};
+    const Stamp stamp{read_big_endian(value.substr(0, 8)),
+                      BootId{read_big_endian(value.substr(8))}};
+    deletes_.add(key.substr(0, key.size() - dot_bytes), created, stamp);
+  });
+  if (!read_rows) return read_rows.error();
+  if (broken_row) return broken(table_name, "a delete");
+  durable_ = seen_;
+  reset_log();
+  return true;
+}
+
+}  // namespace muster::cache

@@ -1,0 +1,404 @@
+// SPDX-License-Identifier: MIT
+//
+// The life of a copy, the dispatch of messages and the disk.  The rest of the class is in
+// replicator_*.cc, by subject.
+#include "replicator.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cassert>
+
+#include "wire_codec.h"
+
+namespace muster::cache {
+namespace {
+
+constexpr Duration tick = std::chrono::milliseconds(500);
+constexpr Duration echo_wait = std::chrono::seconds(2);
+
+Replica::Options replica_options(const Surroundings& surroundings,
+                                 const TableDefinition& definition) {
+  return {.boot = surroundings.fabric.self().boot,
+          .log_bytes = surroundings.options.log_bytes,
+          .merges = definition.on_split == OnSplit::merge,
+          .stores = definition.storage != Storage::ram_copies};
+}
+
+}  // namespace
+
+Replicator::Replicator(Surroundings& surroundings, TableDefinition definition)
+    : surroundings_(surroundings),
+      definition_(std::move(definition)),
+      replica_(replica_options(surroundings, definition_),
+               std::make_shared<Table>(Table::Options{.ordered = true, .keep_before = true}),
+               *this) {
+  hosted_ = should_hold(surroundings_.fabric.self().name);
+}
+
+bool Replicator::should_hold(const NodeName& name) const {
+  const auto& copies = definition_.copies;
+  return copies.empty() || std::find(copies.begin(), copies.end(), name) != copies.end();
+}
+
+Result<void> Replicator::load(const StoreImage& image) {
+  std::optional<TableDefinition> stored_definition;
+  auto loaded = replica_.load(image, definition_.name, stored_definition);
+  if (!loaded) return loaded.error();
+  loaded_ = *loaded;
+  return {};
+}
+
+void Replicator::start(Now now) {
+  started_ = true;
+  next_tick_ = now.mono + tick;
+  next_store_ = now.mono + surroundings_.options.store_every;
+  start_deadline_ = after(now.mono, surroundings_.options.start_alone_after);
+  for (const node::Member& member : surroundings_.fabric.island()) view_.insert(member.boot);
+  if (!hosted_) {
+    detail_ = "no copy on this node";
+  } else if (definition_.local_content) {
+    set_readiness(now, Readiness::ready, "local content");
+  } else if (loaded_) {
+    readiness_ = Readiness::catching_up;
+    detail_ = "looking for members that know more";
+  } else {
+    detail_ = "looking for a member that runs it";
+  }
+  for (const node::Member& peer : surroundings_.fabric.connected()) connected(now, peer);
+}
+
+RemoteCopy* Replicator::copy_of(BootId boot) {
+  const auto found = copies_.find(boot);
+  return found == copies_.end() ? nullptr : &found->second;
+}
+
+wire::Message& Replicator::control(RemoteCopy& copy) {
+  if (!copy.has_control) {
+    copy.control.Clear();
+    copy.control_bytes = 0;
+    copy.control.set_table(definition_.name);
+    copy.has_control = true;
+  }
+  return copy.control;
+}
+
+void Replicator::connected(Now now, const node::Member& peer) {
+  if (!started_ || definition_.local_content) return;
+  view_.insert(peer.boot);
+  RemoteCopy& copy = copies_[peer.boot];
+  copy.member = peer;
+  copy.linked = true;
+  copy.met = copy.subscribed = copy.apart = false;
+  copy.streaming = true;
+  copy.judged_ours = copy.judged_theirs = 0;
+  copy.passed_on.clear();
+  copy.has_control = false;
+  if (hosted_) fill_report(now, *control(copy).mutable_report());
+  if (readiness_ == Readiness::starting && hosted_) look_for_sponsor(now);
+}
+
+void Replicator::disconnected(Now now, const node::Member& peer) {
+  RemoteCopy* copy = copy_of(peer.boot);
+  if (copy == nullptr) return;
+  copy->linked = copy->met = copy->subscribed = false;
+  copy->has_control = false;
+  copy->lacking_since.reset();
+  if (fetching_ && fetching_->from == peer.boot) fetching_.reset();
+  if (copying_ && copying_->sponsor == peer.boot) stop_copying(now);
+  for (auto& [id, asked] : asked_) {
+    if (asked.of == peer.boot) asked.deadline = Instant::min();
+  }
+}
+
+void Replicator::island_changed(Now now) {
+  if (!started_ || definition_.local_content) return;
+  view_.clear();
+  for (const node::Member& member : surroundings_.fabric.island()) view_.insert(member.boot);
+  view_.insert(self());
+  const auto& known = surroundings_.fabric.membership().nodes;
+  for (auto copy = copies_.begin(); copy != copies_.end();) {
+    const auto status = known.find(copy->second.member.name);
+    const bool over = !copy->second.linked && !in_view(copy->first) &&
+                      (status == known.end() || !status->second.admitted() ||
+                       status->second.newest.boot != copy->first);
+    if (over && !(fetching_ && fetching_->from == copy->first)) {
+      copy = copies_.erase(copy);
+    } else {
+      ++copy;
+    }
+  }
+  relay_targets_.clear();
+  line_asked_ = false;
+  acks_moved_ = report_stale_ = true;
+  expire_asked(now);
+  retry_pending(now);
+  progress(now);
+}
+
+void Replicator::received(Now now, const node::Member& from, const wire::Message& message) {
+  RemoteCopy* copy = copy_of(from.boot);
+  if (copy == nullptr || !copy->linked || definition_.local_content) return;
+  if (message.has_report()) receive_report(now, from, message.report());
+  for (const wire::Report& report : message.relayed()) receive_report(now, from, report);
+  if (message.has_join()) answer_join(now, *copy, message.join());
+  if (message.has_join_answer()) admitted(now, *copy, message.join_answer());
+  if (message.operations_size() != 0) {
+    receive_operations(now, from, message, !message.has_delta());
+  }
+  receive_acks(now, from, message);
+  if (message.has_fetch()) serve_fetch(now, *copy, message.fetch());
+  if (message.has_delta()) receive_delta(now, *copy, message);
+  if (message.has_copy_request()) serve_copy(*copy, message.copy_request());
+  if (message.has_copy_answer()) receive_buckets(now, *copy, message.copy_answer());
+  if (message.has_lagging() && readiness_ == Readiness::ready) {
+    const Vector upto = from_wire(message.lagging().upto());
+    if (!replica_.seen().covers(upto)) {
+      copy->lag_target = upto;
+      set_readiness(now, Readiness::catching_up,
+                    fmt::format("{} says we are slow", from.name.text()));
+      alone_deadline_ = after(now.mono, surroundings_.options.start_alone_after);
+    }
+  }
+  if (message.has_ask()) receive_ask(now, from, message.ask());
+  if (message.has_answer()) receive_answer(now, from, message.answer());
+  progress(now);
+}
+
+void Replicator::report(Now now, CacheEvent::Kind kind, const NodeName& peer,
+                        std::string detail) const {
+  surroundings_.effects.report(now,
+                               CacheEvent{kind, definition_.name, {}, peer, std::move(detail)});
+}
+
+void Replicator::set_readiness(Now now, Readiness readiness, std::string_view why) {
+  detail_ = why;
+  if (readiness_ == readiness) return;
+  const bool was_ready = readiness_ == Readiness::ready;
+  readiness_ = readiness;
+  almost_ = false;
+  announce();
+  if (readiness == Readiness::ready) {
+    report(now, CacheEvent::Kind::ready, {}, detail_);
+    retry_pending(now);
+  } else if (was_ready) {
+    report(now, CacheEvent::Kind::not_ready, {}, detail_);
+  }
+}
+
+/// Looks at what this copy waits for, after anything that may have brought it.
+void Replicator::progress(Now now) {
+  if (!hosted_ || definition_.local_content) return;
+  if (copying_ || replica_.copying()) check_copied(now);
+  consider_fetch(now);
+  if (readiness_ == Readiness::starting && now.mono >= start_deadline_) start_alone(now);
+  if (readiness_ == Readiness::catching_up && !almost_ && !fetching_ && !copying_) {
+    bool source = false, behind = false;
+    for (const auto& [boot, copy] : copies_) {
+      if (!copy.met || !copy.takes_part() || copy.apart) continue;
+      if (relate(replica_.path(), copy.path) != Relation::equal) continue;
+      source = true;
+      behind = behind || lacks(copy) || !replica_.seen().covers(copy.lag_target);
+    }
+    const bool waited =
+        now.mono >= start_deadline_ && (alone_deadline_ == never || now.mono >= alone_deadline_);
+    if (source && !behind) begin_almost(now);
+    if (!source && waited) begin_almost(now);
+  }
+  if (!almost_) return;
+  for (const auto& [boot, copy] : copies_) {
+    if (!in_view(boot) || !copy.counted() || copy.apart || copy.lagging) continue;
+    if (now.mono - almost_since_ > echo_wait) continue;
+    if (!copy.waits_for.contains(self())) return;
+    if (copy.met && relate(replica_.path(), copy.path) == Relation::equal && lacks(copy)) return;
+  }
+  const bool alone = view_.size() <= 1;
+  const bool loaded_alone = loaded_ && readiness_ == Readiness::catching_up && alone;
+  if (readiness_ == Readiness::joining) {
+    report(now, CacheEvent::Kind::joined, {}, detail_);
+  }
+  set_readiness(now, Readiness::ready,
+                loaded_alone ? "alone, with what its disk had"
+                : alone      ? "alone"
+                             : "");
+}
+
+void Replicator::begin_almost(Now now) {
+  if (almost_) return;
+  almost_ = true;
+  almost_since_ = now.mono;
+  announce();
+}
+
+void Replicator::paused(Now now) {
+  if (readiness_ != Readiness::ready || !hosted_ || definition_.local_content) return;
+  const bool peers = std::any_of(copies_.begin(), copies_.end(),
+                                 [](const auto& each) { return each.second.linked; });
+  if (!peers) return;
+  for (auto& [boot, copy] : copies_) copy.met = false;  // until it has spoken again
+  alone_deadline_ = after(now.mono, surroundings_.options.start_alone_after);
+  set_readiness(now, Readiness::catching_up, "this process stood still");
+}
+
+void Replicator::make_batch(Now now, bool urgent) {
+  next_store_ = now.mono + surroundings_.options.store_every;
+  if (!replica_.stores() || batch_number_ != stored_number_ || disk_failed_) return;
+  StoreBatch batch = replica_.make_batch(definition_, ++batch_number_);
+  batch.urgent = urgent;
+  surroundings_.effects.store(std::move(batch));
+}
+
+void Replicator::store_if_due(Now now) {
+  if (!replica_.dirty()) return;
+  const bool urgent =
+      (definition_.durability == Durability::sync && readiness_ != Readiness::joining) ||
+      !admissions_.empty();
+  if (urgent || now.mono >= next_store_) make_batch(now, urgent);
+}
+
+void Replicator::stored(Now now, std::uint64_t number, bool failed) {
+  if (number > batch_number_) return;
+  if (failed) {
+    if (!disk_failed_)
+      report(now, CacheEvent::Kind::alarm, {}, "the disk failed: nothing is acknowledged any more");
+    disk_failed_ = true;
+    detail_ = "disk failed";
+    return;
+  }
+  stored_number_ = std::max(stored_number_, number);
+  replica_.stored(number);
+  acks_moved_ = true;
+  for (auto admission = admissions_.begin();
+       admission != admissions_.end() && admission->first <= number;) {
+    if (RemoteCopy* copy = copy_of(admission->second.first); copy != nullptr && copy->linked) {
+      wire::JoinAnswer& answer = *control(*copy).mutable_join_answer();
+      answer.set_session(admission->second.second);
+      fill_join_answer(answer);
+    }
+    admission = admissions_.erase(admission);
+  }
+}
+
+void Replicator::wake(Now now) {
+  if (!started_) return;
+  std::uint64_t expired = 0;
+  replica_.expire(cluster(now), 1000, [&](std::string_view key) {
+    ++expired;
+    surroundings_.effects.report(
+        now, CacheEvent{CacheEvent::Kind::expired, definition_.name, std::string(key), {}, {}});
+  });
+  counters_.expired += expired;
+  if (!definition_.local_content) {
+    expire_asked(now);
+    expire_waiters(now);
+    if (now.mono >= line_retry_) retry_pending(now);
+    if (now.mono >= join_retry_) {
+      join_retry_ = never;
+      if (readiness_ == Readiness::starting || readiness_ == Readiness::joining)
+        look_for_sponsor(now);
+    }
+    if (fetching_ && now.mono >= fetching_->deadline) {
+      if (RemoteCopy* copy = copy_of(fetching_->from)) copy->no_fetch_before = now.mono + tick;
+      fetching_.reset();
+    }
+    if (now.mono >= next_tick_) {
+      next_tick_ = now.mono + tick;
+      check_lag(now);
+      if (copying_ && now.mono - copying_->progress > 4 * tick) stop_copying(now);
+      forget_settled(now);
+      if (report_stale_ || now.mono - last_report_ >= 10 * tick) announce();
+    }
+    progress(now);
+  }
+}
+
+Instant Replicator::next_wake() const {
+  if (!started_) return never;
+  const Now now = surroundings_.now;
+  Instant next = next_tick_;
+  if (replica_.dirty() && batch_number_ == stored_number_) next = std::min(next, next_store_);
+  next = std::min({next, line_retry_, join_retry_});
+  if (readiness_ == Readiness::starting) next = std::min(next, start_deadline_);
+  if (readiness_ == Readiness::catching_up) {
+    next = std::min(next, std::max(start_deadline_,
+                                   alone_deadline_ == never ? start_deadline_ : alone_deadline_));
+    if (next <= now.mono) next = next_tick_;
+  }
+  if (almost_) next = std::min(next, almost_since_ + echo_wait + std::chrono::milliseconds(1));
+  if (gap_since_) next = std::min(next, *gap_since_ + std::chrono::milliseconds(50));
+  if (fetching_) next = std::min(next, fetching_->deadline);
+  for (const auto& [id, asked] : asked_) next = std::min(next, asked.deadline);
+  if (!waiters_.empty()) next = std::min(next, earliest_deadline_);
+  for (const PendingWrite& pending : pending_) next = std::min(next, pending.deadline);
+  const Timestamp expiry = replica_.table().next_expiry();
+  if (expiry != never_expires) {
+    const auto wait = expiry - cluster(now);
+    next = std::min(next, wait.count() <= 0 ? now.mono : after(now.mono, wait));
+  }
+  return next;
+}
+
+void Replicator::flush(Now now) {
+  if (!started_) return;
+  store_if_due(now);
+  if (!definition_.local_content) {
+    send_acks();
+    send_reports(now);
+    for (auto& [boot, copy] : copies_) send_control(copy);
+    send_stream(now);
+  }
+  relay_targets_.clear();
+  if (acks_moved_) complete_waiters(now);
+}
+
+TableStatus Replicator::status(Now) const {
+  TableStatus status = counters_;
+  status.definition = definition_;
+  status.readiness = readiness_;
+  status.detail = detail_;
+  if (copying_) {
+    status.detail = fmt::format("copying, {} %", 100 * copying_->done_buckets / Table::buckets);
+  }
+  if (hosted_) status.replicas.push_back(surroundings_.fabric.self().name);
+  for (const auto& [boot, copy] : copies_) {
+    if (in_view(boot) && copy.version != 0) status.replicas.push_back(copy.member.name);
+    if (copy.apart) status.apart.push_back(copy.member.name);
+  }
+  status.entries = replica_.table().count();
+  status.bytes = replica_.table().bytes();
+  status.deletes_kept = replica_.deletes().size();
+  status.journal = replica_.journal().size();
+  status.path = replica_.path();
+  status.digest = replica_.table().digest();
+  return status;
+}
+
+wire::TableInfo Replicator::table_info() const {
+  wire::TableInfo info;
+  to_wire(definition_, *info.mutable_definition());
+  info.set_readiness(static_cast<std::uint32_t>(readiness_));
+  info.add_replicas(surroundings_.fabric.self().name.text());
+  for (const auto& [boot, copy] : copies_) {
+    if (in_view(boot) && copy.takes_part()) info.add_replicas(copy.member.name.text());
+  }
+  info.set_entries(replica_.table().count());
+  info.set_bytes(replica_.table().bytes());
+  to_wire(replica_.path(), *info.mutable_path());
+  to_wire(replica_.covered(), replica_.origins(), *info.mutable_vector());
+  return info;
+}
+
+void Replicator::erase_journal(Now now, std::string_view key) {
+  replica_.journal(std::string(key), std::nullopt);
+  store_if_due(now);
+}
+
+void Replicator::check_invariants() const {
+  replica_.check_invariants();
+  for (const auto& [boot, copy] : copies_) assert(boot == copy.member.boot);
+  assert(!almost_ || readiness_ == Readiness::joining || readiness_ == Readiness::catching_up);
+  assert(readiness_ != Readiness::ready || !replica_.from_nothing());
+  for (const Waiter& waiter : waiters_) assert(waiter.done);
+}
+
+}  // namespace muster::cache

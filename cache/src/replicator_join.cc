@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: MIT
+//
+// Getting a copy: from the first of extra_db_nodes that runs the table, bucket by bucket, while the
+// live stream is applied on top.  A join and the repair of a copy whose gap is beyond everybody's
+// log are one procedure; they differ in what is there at the start.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "replicator.h"
+#include "wire_codec.h"
+
+namespace muster::cache {
+namespace {
+
+constexpr Duration retry = std::chrono::milliseconds(100);
+constexpr Duration info_within = std::chrono::seconds(1);
+constexpr std::size_t ranges_in_flight = 4;
+constexpr std::size_t message_bytes = std::size_t{256} << 10;
+constexpr std::size_t entries_per_request = 4000;
+
+}  // namespace
+
+void Replicator::look_for_sponsor(Now now) {
+  if (info_asked_ || copying_ || !hosted_ || definition_.local_content) return;
+  const auto connected = surroundings_.fabric.connected();
+  std::vector<node::Member> candidates;
+  if (surroundings_.options.extra_db_nodes) {
+    for (const NodeName& name : surroundings_.options.extra_db_nodes()) {
+      for (const node::Member& peer : connected) {
+        if (peer.name == name) candidates.push_back(peer);
+      }
+    }
+  } else {
+    candidates = connected;
+  }
+  std::erase_if(candidates, [&](const node::Member& peer) {
+    return tried_.contains(peer.boot) || !should_hold(peer.name);
+  });
+  if (candidates.empty()) {
+    tried_.clear();
+    if (!connected.empty()) join_retry_ = now.mono + retry;
+    return;
+  }
+  info_asked_ = true;
+  const BootId asked = candidates.front().boot;
+  tried_.insert(asked);
+  surroundings_.fabric.call(
+      now, asked, "table_info", definition_.name, info_within,
+      [this, asked, alive = std::weak_ptr(surroundings_.alive)](Now at, Result<std::string> reply) {
+        if (alive.expired()) return;
+        info_asked_ = false;
+        table_info_came(at, asked, reply);
+      });
+}
+
+void Replicator::table_info_came(Now now, BootId from, const Result<std::string>& reply) {
+  if (readiness_ != Readiness::starting && readiness_ != Readiness::joining) return;
+  if (copying_) return;
+  wire::TableInfo info;
+  const bool read_it = reply && info.ParseFromString(*reply);
+  const bool runs_it =
+      read_it && (info.readiness() == static_cast<std::uint32_t>(Readiness::ready) ||
+                  (info.readiness() == static_cast<std::uint32_t>(Readiness::catching_up)));
+  auto definition = read_it ? from_wire(info.definition()) : Result<TableDefinition>(bad_input("none"));
+  if (!runs_it || !definition || definition->name != definition_.name) {
+    return look_for_sponsor(now);  // the next
+  }
+  adopt(*definition);
+  if (!hosted_) return;
+  start_copying(now, from);
+}
+
+/// The cluster's options are the table's; its storage too.
+void Replicator::adopt(const TableDefinition& definition) {
+  definition_ = definition;
+  hosted_ = should_hold(surroundings_.fabric.self().name);
+  replica_.set_merges(definition_.on_split == OnSplit::merge);
+  replica_.set_stores(definition_.storage != Storage::ram_copies);
+  replica_.mark_dirty();
+}
+
+void Replicator::start_alone(Now now) {
+  if (readiness_ != Readiness::starting || copying_ || info_asked_) return;
+  for (const auto& [boot, copy] : copies_) {
+    if (copy.linked && copy.version != 0 && (copy.takes_part() || !copy.path.empty())) return;
+  }
+  detail_ = "initiated";
+  report(now, CacheEvent::Kind::initiated, {}, "no member runs it: started alone, empty");
+  readiness_ = Readiness::catching_up;
+  begin_almost(now);
+}
+
+void Replicator::start_copying(Now now, BootId sponsor) {
+  RemoteCopy* copy = copy_of(sponsor);
+  if (copying_ || copy == nullptr || !copy->linked) return;
+  if (readiness_ == Readiness::starting) {
+    set_readiness(now, Readiness::joining,
+                  fmt::format("copying from {}", copy->member.name.text()));
+    report(now, CacheEvent::Kind::joining, copy->member.name, {});
+  }
+  copying_ = Copying{};
+  copying_->sponsor = sponsor;
+  copying_->session = surroundings_.random();
+  copying_->progress = now.mono;
+  control(*copy).mutable_join()->set_session(copying_->session);
+}
+
+void Replicator::fill_join_answer(wire::JoinAnswer& answer) const {
+  to_wire(replica_.path(), *answer.mutable_path());
+  to_wire(replica_.members(), *answer.mutable_members());
+  to_wire(replica_.covered(), replica_.origins(), *answer.mutable_vector());
+  answer.set_entries(replica_.table().count());
+}
+
+/// The joiner follows the live stream from here on, and is a member of the line before it copies.
+void Replicator::answer_join(Now now, RemoteCopy& copy, const wire::Join& join) {
+  if (!takes_part() || replica_.from_nothing()) {
+    wire::JoinAnswer& answer = *control(copy).mutable_join_answer();
+    answer.set_session(join.session());
+    answer.set_refused(true);
+    return;
+  }
+  copy.subscribed = true;
+  copy.streaming = true;
+  if (!replica_.path().empty() && replica_.add_members({copy.member.boot})) announce();
+  if (replica_.stores() && replica_.dirty() && !disk_failed_) {
+    const bool in_flight = batch_number_ != stored_number_;
+    const std::uint64_t number = batch_number_ + 1;
+    admissions_.emplace(number, std::pair(copy.member.boot, join.session()));
+    if (!in_flight) make_batch(now, true);
+    return;
+  }
+  wire::JoinAnswer& answer = *control(copy).mutable_join_answer();
+  answer.set_session(join.session());
+  fill_join_answer(answer);
+}
+
+void Replicator::admitted(Now now, RemoteCopy& copy, const wire::JoinAnswer& answer) {
+  if (!copying_ || copying_->session != answer.session() || copying_->admitted) return;
+  Path path;
+  if (answer.refused() || !from_wire(answer.path(), path)) return stop_copying(now);
+  Origins origins;
+  Vector vector = from_wire(answer.vector(), &origins);
+  std::set<BootId> members = from_wire(answer.members());
+  members.insert(self());
+  const bool compare = takes_part() || replica_.from_nothing();
+  if (compare && relate(replica_.path(), path) != Relation::equal) {
+    if (takes_part()) return stop_copying(now);  // its report comes, then we meet
+  }
+  Path old_path = replica_.path();
+  const bool anew = !compare || relate(old_path, path) != Relation::equal;
+  // What does not count on that path is nothing that we may cover.
+  for (const Vector::Entry& entry : Vector(vector)) {
+    const auto origin = origins.find(entry.first);
+    const bool counts =
+        origin != origins.end() && (replica_.merges() || on_path(path, origin->second.line));
+    if (!counts || entry.first.boot == self()) vector.erase(entry.first);
+  }
+  if (anew) {
+    replica_.start_copy(std::move(path), std::move(members), vector);
+    acknowledged_.clear();
+    moved_.clear();
+  }
+  for (const auto& [id, sequence] : vector) replica_.learn(origins.at(id));
+  if (!anew) {
+    if (replica_.add_members(members)) announce();
+    replica_.start_compare(vector);
+  }
+  copying_->admitted = true;
+  copying_->progress = now.mono;
+  const std::size_t per_bucket = answer.entries() / Table::buckets + 1;
+  copying_->per_request =
+      static_cast<std::uint32_t>(std::clamp<std::size_t>(entries_per_request / per_bucket, 1, 256));
+  if (replica_.path().empty()) {  // nothing was ever written
+    copying_->next_bucket = copying_->done_buckets = Table::buckets;
+  }
+  ask_for_buckets(now, copy);
+}
+
+void Replicator::ask_for_buckets(Now, RemoteCopy& copy) {
+  while (copying_->outstanding.size() < ranges_in_flight &&
+         copying_->next_bucket < Table::buckets) {
+    const std::uint32_t first = copying_->next_bucket;
+    const std::uint32_t last = std::min(first + copying_->per_request, Table::buckets);
+    wire::Message message;
+    message.set_table(definition_.name);
+    wire::CopyRequest& request = *message.mutable_copy_request();
+    request.set_session(copying_->session);
+    request.set_first(first);
+    for (std::uint32_t bucket = first; bucket < last; ++bucket) {
+      const Table::Digest digest = replica_.table().bucket_digest(bucket);
+      bool empty = true;
+      replica_.table().scan_bucket(bucket, [&](std::string_view) { return empty = false; });
+      request.add_digests(digest.low);
+      request.add_digests(digest.high);
+      request.add_empty(empty);
+    }
+    surroundings_.fabric.send(copy.member.boot, cache_service, node::Lane::bulk,
+                              std::make_shared<const std::string>(message.SerializeAsString()));
+    copying_->outstanding.push_back(first);
+    copying_->next_bucket = last;
+  }
+}
+
+namespace {
+
+/// Collects the answer to one request in messages of bounded size.
+class CopySender {
+ public:
+  CopySender(const Replica& replica, const std::string& table, std::uint64_t session,
+             std::function<void(const wire::Message&)> send)
+      : replica_(replica), send_(std::move(send)) {
+    message_.set_table(table);
+    answer_ = message_.mutable_copy_answer();
+    answer_->set_session(session);
+  }
+
+  void bucket(std::uint32_t number, bool same) {
+    open(number, same);
+    std::vector<std::string> keys;
+    if (same) {
+      for (const auto& [key, created] : replica_.parked_touches()) {
+        if (Table::bucket_of(key) == number) keys.push_back(key);
+      }
+    } else {
+      replica_.table().scan_bucket(number, [&](std::string_view key) {
+        keys.emplace_back(key);
+        return true;
+      });
+    }
+    for (const std::string& key : keys) {
+      wire::CopyAnswer::Entry& entry = *current_->add_entries();
+      entry.set_key(key);
+      entry.set_row(replica_.table().row(key));
+      grow(key.size() + entry.row().size(), number, same);
+    }
+    replica_.deletes().visit_bucket(number, [&](const Deletes::Id& id, const Stamp& stamp) {
+      wire::CopyAnswer::Delete& deleted = *current_->add_deletes();
+      deleted.set_key(id.key);
+      to_wire(id.created, *deleted.mutable_created());
+      to_wire(stamp, *deleted.mutable_stamp());
+      grow(id.key.size() + 48, number, same);
+    });
+    current_->set_last(true);
+  }
+  void finish() {
+    to_wire(replica_.covered(), *answer_->mutable_vector());
+    send_(message_);
+    answer_->clear_buckets();
+    current_ = nullptr;
+    bytes_ = 0;
+  }
+
+ private:
+  void open(std::uint32_t number, bool same) {
+    if (bytes_ > message_bytes) finish();
+    current_ = answer_->add_buckets();
+    current_->set_number(number);
+    current_->set_same(same);
+    bytes_ += 8;
+  }
+  void grow(std::size_t bytes, std::uint32_t number, bool same) {
+    bytes_ += bytes + 16;
+    if (bytes_ > message_bytes) open(number, same);
+  }
+
+  const Replica& replica_;
+  std::function<void(const wire::Message&)> send_;
+  wire::Message message_;
+  wire::CopyAnswer* answer_ = nullptr;
+  wire::CopyAnswer::Bucket* current_ = nullptr;
+  std::size_t bytes_ = 0;
+};
+
+}  // namespace
+
+void Replicator::serve_copy(RemoteCopy& copy, const wire::CopyRequest& request) {
+  const auto send = [&](const wire::Message& message) {
+    surroundings_.fabric.send(copy.member.boot, cache_service, node::Lane::bulk,
+                              std::make_shared<const std::string>(message.SerializeAsString()));
+  };
+  const auto count = static_cast<std::uint32_t>(request.digests_size() / 2);
+  const bool valid = request.first() < Table::buckets &&
+                     count <= Table::buckets - request.first() &&
+                     request.empty_size() == static_cast<int>(count);
+  if (!valid || !takes_part() || replica_.from_nothing()) {
+    wire::Message refusal;
+    refusal.set_table(definition_.name);
+    refusal.mutable_copy_answer()->set_session(request.session());
+    refusal.mutable_copy_answer()->set_refused(true);
+    return send(refusal);
+  }
+  CopySender sender(replica_, definition_.name, request.session(), send);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const Table::Digest theirs{request.digests(static_cast<int>(2 * i)),
+                               request.digests(static_cast<int>(2 * i + 1))};
+    const std::uint32_t bucket = request.first() + i;
+    const bool same =
+        theirs == replica_.table().bucket_digest(bucket) && !request.empty(static_cast<int>(i));
+    sender.bucket(bucket, same);
+  }
+  sender.finish();
+}
+
+void Replicator::receive_buckets(Now now, RemoteCopy& copy, const wire::CopyAnswer& answer) {
+  if (!copying_ || copying_->session != answer.session() || !copying_->admitted) return;
+  if (answer.refused()) return stop_copying(now);
+  copying_->progress = now.mono;
+  const Vector sender = from_wire(answer.vector());
+  copying_->end.raise(sender);
+  for (const wire::CopyAnswer::Bucket& bucket : answer.buckets()) {
+    if (bucket.number() >= Table::buckets) continue;
+    std::set<std::string>& keys = copying_->keys[bucket.number()];
+    for (const wire::CopyAnswer::Delete& deleted : bucket.deletes()) {
+      if (!deleted.key().empty() && deleted.key().size() <= Key::max_encoded) {
+        replica_.install_delete(deleted.key(), from_wire(deleted.created()), from_wire(deleted.stamp()));
+      }
+    }
+    for (const wire::CopyAnswer::Entry& entry : bucket.entries()) {
+      if (entry.key().empty() || entry.key().size() > Key::max_encoded) continue;
+      replica_.install(entry.key(), entry.row(), sender);
+      keys.insert(entry.key());
+    }
+    if (!bucket.last()) continue;
+    if (bucket.same()) {
+      replica_.mark_installed(bucket.number());
+    } else {
+      replica_.finish_bucket(bucket.number(), keys, sender);
+    }
+    copying_->keys.erase(bucket.number());
+    ++copying_->done_buckets;
+    auto& outstanding = copying_->outstanding;
+    std::erase_if(outstanding, [&](std::uint32_t first) {
+      const std::uint32_t last = std::min(first + copying_->per_request, Table::buckets);
+      return bucket.number() + 1 == last;
+    });
+  }
+  ask_for_buckets(now, copy);
+}
+
+/// All buckets are here, and all operations that their sender had when it read the last of them.
+void Replicator::check_copied(Now now) {
+  if (!copying_ || !copying_->admitted || copying_->done_buckets < Table::buckets) return;
+  Vector needed;
+  for (const auto& [id, sequence] : copying_->end) {
+    if (id.boot == self()) continue;
+    const Origin* origin = replica_.origin(id);
+    if (origin == nullptr) {
+      const auto heard = heard_origins_.find(id);
+      if (heard != heard_origins_.end()) origin = &heard->second;
+    }
+    if (origin == nullptr || replica_.counts(*origin)) needed.set(id, sequence);
+  }
+  RemoteCopy* copy = copy_of(copying_->sponsor);
+  if (!replica_.seen().covers(needed)) {
+    if (copy != nullptr) fetch_from(now, *copy);
+    return;
+  }
+  replica_.finish_copy();
+  copying_.reset();
+  tried_.clear();
+  acknowledged_.clear();
+  moved_.raise(replica_.seen());
+  announce();
+  store_if_due(now);
+  if (readiness_ == Readiness::joining) {
+    detail_ = fmt::format("joined {}", copy != nullptr ? copy->member.name.text() : "");
+    begin_almost(now);
+  }
+}
+
+/// The sponsor is gone, changed or refuses.
+void Replicator::stop_copying(Now now) {
+  if (!copying_) return;
+  copying_.reset();
+  if (replica_.copying() && !replica_.from_nothing()) replica_.abandon_copy();
+  if (readiness_ == Readiness::joining) join_retry_ = now.mono + retry;
+}
+
+}  // namespace muster::cache

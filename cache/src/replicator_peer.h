@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+//
+// What a node knows of another node's copy of a table: its last report (from itself or passed on by
+// a neighbour), and the state of the link to it, if there is one.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+
+#include "muster/cache/cache_machine.h"
+#include "replication.pb.h"
+#include "vector.h"
+
+namespace muster::cache {
+
+struct RemoteCopy {
+  node::Member member = {};
+
+  // From its reports and acknowledgements.
+  std::uint64_t version = 0;  ///< 0: none came.
+  Readiness readiness = Readiness::starting;
+  bool almost = false;  ///< Done, and waiting to be waited for.
+  Path path = {};
+  std::set<BootId> members = {};
+  Vector seen = {};
+  Vector durable = {};
+  Vector reported_seen = {};  ///< As its last report said; the digest belongs to it.
+  std::set<BootId> waits_for = {};
+  Table::Digest digest = {};
+  std::uint64_t clock_us = 0;
+  std::uint64_t membership = 0;
+  std::uint64_t entries = 0;
+  wire::Report last_report = {};  ///< To be passed on.
+
+  // The link.
+  bool linked = false;
+  bool met = false;         ///< Its report came over this connection.
+  bool streaming = true;    ///< False: its queue is too long; it will catch up.
+  bool subscribed = false;  ///< It joins, and follows the live stream.
+  bool apart = false;
+  std::uint64_t judged_ours = 0, judged_theirs = 0;  ///< Lines of the fork that was judged last.
+  std::optional<Fork> expected = {};                 ///< We won; it has not come over yet.
+  std::map<BootId, std::uint64_t> passed_on = {};    ///< Report versions of others it was sent.
+
+  // Lag and lack.
+  bool lagging = false;
+  Vector lag_target = {};
+  std::optional<Instant> lacking_since = {};  ///< It has what we have not.
+  Instant no_fetch_before = Instant::min();
+  int digest_mismatches = 0;
+
+  wire::Message control = {};
+  std::size_t control_bytes = 0;
+  bool has_control = false;
+
+  [[nodiscard]] bool takes_part() const {
+    return version != 0 && (readiness == Readiness::ready || readiness == Readiness::catching_up);
+  }
+  [[nodiscard]] bool counted() const { return readiness == Readiness::ready || almost; }
+};
+
+}  // namespace muster::cache

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: MIT
+//
+// Reports: what each copy says of itself, at contact, when its line, members or readiness change,
+// and twice a second while its vector moves.  From them come the sync set, lag, relays of what
+// somebody misses, the digest check and the settled stamp.
+#include <algorithm>
+
+#include "replicator.h"
+#include "wire_codec.h"
+
+namespace muster::cache {
+namespace {
+
+constexpr std::uint32_t almost_ready = 4;  // on the wire, beside the values of Readiness
+constexpr int mismatches_max = 3;
+
+std::uint64_t mix(std::uint64_t hash, std::uint64_t value) {
+  hash ^= value + 0x9E3779B97F4A7C15ULL + (hash << 6) + (hash >> 2);
+  return hash * 0xFF51AFD7ED558CCDULL;
+}
+
+}  // namespace
+
+void Replicator::fill_report(Now now, wire::Report& report) const {
+  report.set_boot(self().value);
+  report.set_name(surroundings_.fabric.self().name.text());
+  report.set_ordinal(surroundings_.fabric.self().ordinal);
+  report.set_version(report_version_ + 1);
+  report.set_readiness(almost_ ? almost_ready : static_cast<std::uint32_t>(readiness_));
+  to_wire(replica_.path(), *report.mutable_path());
+  to_wire(replica_.members(), *report.mutable_members());
+  to_wire(replica_.covered(), replica_.origins(), *report.mutable_seen());
+  report.set_has_durable(replica_.stores());
+  if (replica_.stores()) to_wire(replica_.durable(), *report.mutable_durable());
+  to_wire(sync_set(), *report.mutable_waits_for());
+  const Table::Digest digest = replica_.table().digest();
+  report.set_digest_low(digest.low);
+  report.set_digest_high(digest.high);
+  report.set_clock_us(cluster(now).time_since_epoch().count());
+  report.set_membership(membership_hash());
+  report.set_entries(replica_.table().count());
+}
+
+void Replicator::send_reports(Now now) {
+  const bool own = std::exchange(report_due_, false) && hosted_;
+  const bool relay = std::exchange(relay_due_, false);
+  if (!own && !relay) return;
+  wire::Report report;
+  if (own) {
+    fill_report(now, report);
+    ++report_version_;
+    last_report_ = now.mono;
+    report_stale_ = false;
+  }
+  for (auto& [to, copy] : copies_) {
+    if (!copy.linked) continue;
+    if (own) *control(copy).mutable_report() = report;
+    if (!relay) continue;
+    for (const auto& [of, other] : copies_) {  // pass on what it cannot hear itself
+      if (of == to || other.version == 0 || !in_view(of)) continue;
+      if (surroundings_.fabric.linked(of, to) || copy.passed_on[of] >= other.version) continue;
+      copy.passed_on[of] = other.version;
+      *control(copy).add_relayed() = other.last_report;
+    }
+  }
+}
+
+void Replicator::receive_report(Now now, const node::Member& from, const wire::Report& report) {
+  const BootId boot{report.boot()};
+  if (!boot.valid() || boot == self()) return;
+  const bool direct = boot == from.boot;
+  const auto name = NodeName::parse(report.name());
+  Path path;
+  if (!name || !from_wire(report.path(), path)) {
+    ++surroundings_.malformed;
+    return;
+  }
+  if (!direct && !in_view(boot)) return;  // nobody we could reach
+  RemoteCopy& copy = copies_[boot];
+  if (!direct && report.version() <= copy.version) return;
+  copy.member = node::Member{*name, boot, report.ordinal()};
+  const bool contact = !copy.met || path != copy.path;
+  copy.version = report.version();
+  copy.almost = report.readiness() == almost_ready;
+  copy.readiness = report.readiness() <= 3 ? static_cast<Readiness>(report.readiness())
+                   : path.empty()          ? Readiness::joining
+                                           : Readiness::catching_up;
+  copy.path = std::move(path);
+  copy.members = from_wire(report.members());
+  copy.reported_seen = from_wire(report.seen(), &heard_origins_);
+  copy.seen.raise(copy.reported_seen);
+  copy.durable = report.has_durable() ? from_wire(report.durable()) : copy.seen;
+  copy.waits_for = from_wire(report.waits_for());
+  copy.digest = {report.digest_low(), report.digest_high()};
+  copy.clock_us = static_cast<std::uint64_t>(std::max<std::int64_t>(report.clock_us(), 0));
+  copy.membership = report.membership();
+  copy.entries = report.entries();
+  copy.last_report = report;
+  acks_moved_ = true;
+  relay_due_ = relay_due_ || std::any_of(copies_.begin(), copies_.end(), [&](const auto& each) {
+                 return each.second.linked && each.first != boot &&
+                        !surroundings_.fabric.linked(each.first, boot);
+               });
+  if (!direct) return;
+  copy.met = true;
+  if (!hosted_) return;
+  if (!in_view(boot)) view_.insert(boot);
+  if (readiness_ == Readiness::starting) look_for_sponsor(now);
+  if (copy.takes_part() && (takes_part() || readiness_ == Readiness::joining))
+    meet(now, copy, contact);
+  if (!lacks(copy)) {
+    copy.lacking_since.reset();
+  } else if (!copy.lacking_since) {
+    copy.lacking_since = now.mono;
+  }
+  check_digest(now, copy);
+  // Its write waits for us only once it knows that we are there to be waited for.
+  if (copy.counted() && !copy.waits_for.contains(self()) && almost_) announce();
+  if (copy.almost) announce();
+}
+
+std::set<BootId> Replicator::sync_set() const {
+  std::set<BootId> required;
+  for (const auto& [boot, copy] : copies_) {
+    if (copy.version == 0 || !in_view(boot) || !copy.counted()) continue;
+    if (copy.lagging || copy.apart || !should_hold(copy.member.name)) continue;
+    required.insert(boot);
+  }
+  return required;
+}
+
+/// At equal line and vector content must be equal.  A difference that lasts is repaired, and an
+/// alarm.
+void Replicator::check_digest(Now now, RemoteCopy& copy) {
+  const bool comparable = readiness_ == Readiness::ready && !copying_ && copy.counted() &&
+                          relate(replica_.path(), copy.path) == Relation::equal &&
+                          replica_.seen() == copy.reported_seen;
+  if (!comparable || copy.digest == replica_.table().digest()) {
+    copy.digest_mismatches = 0;
+    return;
+  }
+  if (++copy.digest_mismatches < mismatches_max) return;
+  copy.digest_mismatches = 0;
+  report(now, CacheEvent::Kind::alarm, copy.member.name,
+         "contents differ at equal vectors; repairing");
+  start_copying(now, copy.member.boot);
+}
+
+void Replicator::check_lag(Now now) {
+  for (auto& [boot, copy] : copies_) {
+    if (!copy.lagging) continue;
+    if (copy.seen.covers(copy.lag_target)) {
+      copy.lagging = false;
+      copy.lag_target.clear();
+      announce();
+    }
+  }
+  if (waiters_.empty()) return;
+  const Waiter& first = waiters_.front();
+  if (now.mono - first.since < surroundings_.options.lag_max) return;
+  for (const BootId boot : sync_set()) {
+    RemoteCopy& copy = copies_.at(boot);
+    if (covers(definition_.durability == Durability::sync ? copy.durable : copy.seen, first)) {
+      continue;
+    }
+    copy.lagging = true;
+    copy.lag_target.clear();
+    for (const auto& [origin, sequence] : replica_.seen()) {
+      if (origin.boot == self()) copy.lag_target.set(origin, sequence);
+    }
+    if (copy.linked) to_wire(copy.lag_target, *control(copy).mutable_lagging()->mutable_upto());
+    announce();
+    acks_moved_ = true;
+  }
+}
+
+std::uint64_t Replicator::membership_hash() const {
+  std::uint64_t hash = 0;
+  for (const auto& [name, status] : surroundings_.fabric.membership().nodes) {
+    for (const char letter : name.text()) hash = mix(hash, static_cast<unsigned char>(letter));
+    hash = mix(hash, status.admissions);
+    if (status.admitted()) hash = mix(hash, status.newest.boot.value);
+  }
+  return hash;
+}
+
+/// Rule: the least of all members' clocks and, for each origin that not every member has on disk,
+/// the stamp before which all have it.  Only from reports that agree on who the members are and
+/// which boot of each is the latest; none otherwise.
+std::optional<Stamp> Replicator::settled(Now now) const {
+  const std::uint64_t membership = membership_hash();
+  Vector top = replica_.seen();
+  std::vector<const Vector*> covered{&replica_.durable()};
+  auto bound = static_cast<std::uint64_t>(
+      std::max<std::int64_t>(cluster(now).time_since_epoch().count() - 1, 0));
+  for (const auto& [name, status] : surroundings_.fabric.membership().nodes) {
+    if (!status.admitted() || !should_hold(name) || name == surroundings_.fabric.self().name)
+      continue;
+    const auto copy = copies_.find(status.newest.boot);
+    if (copy == copies_.end() || copy->second.version == 0 || copy->second.apart ||
+        copy->second.membership != membership || !copy->second.counted()) {
+      return std::nullopt;
+    }
+    top.raise(copy->second.reported_seen);
+    covered.push_back(&copy->second.durable);
+    bound = std::min(bound, copy->second.clock_us == 0 ? 0 : copy->second.clock_us - 1);
+  }
+  for (const auto& [id, sequence] : top) {
+    std::uint64_t low = sequence;
+    for (const Vector* vector : covered) low = std::min(low, vector->at(id));
+    if (low == sequence) continue;
+    const auto origin = heard_origins_.find(id);
+    const Origin* known = replica_.origin(id);
+    if (known == nullptr && origin != heard_origins_.end()) known = &origin->second;
+    if (known == nullptr) return std::nullopt;
+    Operation operation;
+    std::uint64_t stamp = known->start.time - 1;
+    if (low != 0) {  // the stamp of the last that all have; where the log has lost it, its start
+      const std::string_view encoded = replica_.log().find(Dot{id, low});
+      if (!encoded.empty() && decode(encoded, operation)) stamp = operation.stamp.time;
+    }
+    bound = std::min(bound, stamp);
+  }
+  return Stamp{bound, BootId{~std::uint64_t{0}}};
+}
+
+void Replicator::forget_settled(Now now) {
+  if (readiness_ != Readiness::ready || copying_ || !replica_.has_forgettable()) return;
+  if (const auto bound = settled(now)) replica_.forget(*bound, 10'000);
+}
+
+}  // namespace muster::cache

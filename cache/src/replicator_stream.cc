@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT
+//
+// The live stream: own operations to everybody, others' to neighbours whom they do not reach, and
+// one cumulative acknowledgement per turn back along the way they came.
+#include <algorithm>
+
+#include "replicator.h"
+#include "wire_codec.h"
+#include "wire_format.h"
+
+namespace muster::cache {
+namespace {
+
+constexpr std::size_t frame_bytes = std::size_t{256} << 10;
+constexpr std::size_t frame_bytes_max = std::size_t{960} << 10;
+constexpr std::size_t queue_high = std::size_t{8} << 20;
+constexpr std::size_t queue_low = std::size_t{1} << 20;
+constexpr std::uint32_t hops_max = 8;
+constexpr std::uint32_t operations_field = 2;  // of wire::Message
+
+/// The operations of one write stay in one frame.
+void append(std::deque<std::string>& frames, const std::string& table, std::string_view encoded,
+            bool new_write) {
+  if (frames.empty() || frames.back().size() + encoded.size() > frame_bytes_max ||
+      (new_write && frames.back().size() > frame_bytes)) {
+    wire_format::put_bytes_field(frames.emplace_back(), 1, table);
+  }
+  wire_format::put_bytes_field(frames.back(), operations_field, encoded);
+}
+
+}  // namespace
+
+void Replicator::applied(const Operation& operation, std::string_view encoded) {
+  report_stale_ = true;
+  if (operation.dot.origin.boot == self()) {
+    append(frames_, definition_.name, encoded, !same_write_);
+    if (operation.lineless()) {
+      append(lineless_frames_, definition_.name, encoded, !same_write_);
+    }
+    same_write_ = true;
+    return;
+  }
+  moved_.raise(operation.dot.origin, operation.dot.sequence);
+  via_[operation.dot.origin] = applying_from_;
+  if (applying_live_) relay(operation, encoded);
+}
+
+void Replicator::send_control(RemoteCopy& copy) {
+  if (!copy.has_control) return;
+  copy.has_control = false;
+  if (!copy.linked) return;
+  surroundings_.fabric.send(copy.member.boot, cache_service, node::Lane::urgent,
+                            std::make_shared<const std::string>(copy.control.SerializeAsString()));
+}
+
+void Replicator::relay(const Operation& operation, std::string_view encoded) {
+  const BootId origin = operation.dot.origin.boot;
+  if (!in_view(origin)) return;
+  const auto [known, fresh] = relay_targets_.try_emplace(origin);
+  if (fresh) {
+    for (auto& [boot, copy] : copies_) {
+      if (!copy.linked || boot == origin || surroundings_.fabric.linked(boot, origin)) continue;
+      known->second.push_back(&copy);
+    }
+  }
+  for (RemoteCopy* copy : known->second) {
+    if (copy->member.boot == applying_from_ || !copy->streaming) continue;
+    if (!copy->met && !copy->subscribed) continue;
+    if (copy->apart && !operation.lineless()) continue;
+    wire::Message& message = control(*copy);
+    message.add_operations(encoded.data(), encoded.size());
+    copy->control_bytes += encoded.size();
+    if (copy->control_bytes > frame_bytes) send_control(*copy);
+  }
+}
+
+void Replicator::receive_operations(Now now, const node::Member& from, const wire::Message& message,
+                                    bool live) {
+  if (!takes_part() && !replica_.copying()) return;
+  applying_live_ = live;
+  applying_from_ = from.boot;
+  for (const std::string& encoded : message.operations()) {
+    const auto received = replica_.receive(encoded, cluster(now));
+    if (received == Replica::Received::malformed) ++surroundings_.malformed;
+    if (received == Replica::Received::gap && live && !gap_since_) {
+      gap_since_ = now.mono;
+      gap_from_ = from.boot;
+    }
+  }
+  applying_from_ = {};
+  applying_live_ = false;
+}
+
+/// Towards the origin: straight where it is linked, else back to whom the operations came from.
+void Replicator::send_acks() {
+  if (replica_.copying()) return;  // not a holder yet
+  const bool durably = definition_.durability == Durability::sync && replica_.stores();
+  if (durably) {
+    for (const auto& [origin, sequence] : replica_.durable()) moved_.raise(origin, sequence);
+  }
+  if (moved_.empty() || (durably && disk_failed_)) return;
+  std::map<BootId, wire::Ack*> acks;
+  Vector later;
+  for (const auto& [origin, sequence] : moved_) {
+    const std::uint64_t upto = durably ? replica_.durable().at(origin) : sequence;
+    if (upto <= acknowledged_.at(origin)) continue;
+    acknowledged_.set(origin, upto);
+    if (!in_view(origin.boot)) continue;
+    const RemoteCopy* direct = copy_of(origin.boot);
+    const BootId to = direct != nullptr && direct->linked ? origin.boot : via_[origin];
+    RemoteCopy* copy = copy_of(to);
+    if (copy == nullptr || !copy->linked) continue;
+    wire::Ack*& ack = acks[to];
+    if (ack == nullptr) {
+      ack = control(*copy).add_acks();
+      ack->set_boot(self().value);
+    }
+    wire::VectorEntry& entry = *ack->add_entries();
+    entry.set_boot(origin.boot.value);
+    entry.set_number(origin.number);
+    entry.set_sequence(upto);
+  }
+  moved_.clear();
+}
+
+void Replicator::receive_acks(Now, const node::Member& from, const wire::Message& message) {
+  for (const wire::Ack& ack : message.acks()) {
+    if (RemoteCopy* copy = copy_of(BootId{ack.boot()})) {
+      const Vector entries = from_wire(ack.entries());
+      copy->seen.raise(entries);
+      if (definition_.durability == Durability::sync) copy->durable.raise(entries);
+      acks_moved_ = true;
+    }
+    pass_ack_on(ack, from.boot);
+  }
+}
+
+void Replicator::pass_ack_on(const wire::Ack& ack, BootId from) {
+  if (ack.hops() >= hops_max) return;
+  for (const wire::VectorEntry& entry : ack.entries()) {
+    const OriginId origin{BootId{entry.boot()}, entry.number()};
+    if (origin.boot == self()) continue;
+    const RemoteCopy* direct = copy_of(origin.boot);
+    const auto via = via_.find(origin);
+    const BootId to = direct != nullptr && direct->linked ? origin.boot
+                      : via == via_.end()                 ? BootId{}
+                                                          : via->second;
+    RemoteCopy* copy = copy_of(to);
+    if (copy == nullptr || !copy->linked || to == from) continue;
+    wire::Ack& passed = *control(*copy).add_acks();
+    passed.set_boot(ack.boot());
+    passed.set_hops(ack.hops() + 1);
+    *passed.add_entries() = entry;
+  }
+}
+
+void Replicator::send_stream(Now) {
+  if (frames_.empty()) return;
+  std::vector<node::Bytes> whole, lineless;
+  for (std::string& frame : frames_) {
+    whole.push_back(std::make_shared<const std::string>(std::move(frame)));
+  }
+  for (std::string& frame : lineless_frames_) {
+    lineless.push_back(std::make_shared<const std::string>(std::move(frame)));
+  }
+  frames_.clear();
+  lineless_frames_.clear();
+  for (auto& [boot, copy] : copies_) {
+    if (!copy.linked || (!copy.met && !copy.subscribed)) continue;
+    if (!copy.takes_part() && !copy.subscribed) continue;
+    const std::size_t queued = surroundings_.fabric.queued(boot);
+    if (queued > queue_high) copy.streaming = false;
+    if (queued < queue_low) copy.streaming = true;
+    if (!copy.streaming) continue;
+    for (const node::Bytes& frame : copy.apart ? lineless : whole) {
+      surroundings_.fabric.send(boot, cache_service, node::Lane::urgent, frame);
+    }
+  }
+}
+
+}  // namespace muster::cache

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT
+//
+// The few pieces of the Protocol Buffers encoding that the hot path writes and reads by hand:
+// operations are encoded once, forwarded as bytes and read without copying.  All else goes through
+// generated classes.  What is written here is plain protobuf (replication.proto describes it), and
+// what is read is checked at each step: malformed input ends the reading, it never reads past it.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <string_view>
+
+namespace muster::cache::wire_format {
+
+static_assert(std::endian::native == std::endian::little);
+
+enum class Type : std::uint8_t { varint = 0, fixed64 = 1, bytes = 2 };
+
+inline void put_varint(std::string& out, std::uint64_t value) {
+  while (value >= 0x80) {
+    out.push_back(static_cast<char>(value | 0x80));
+    value >>= 7;
+  }
+  out.push_back(static_cast<char>(value));
+}
+inline std::size_t varint_size(std::uint64_t value) {
+  return value == 0 ? 1 : (static_cast<std::size_t>(std::bit_width(value)) + 6) / 7;
+}
+inline void put_tag(std::string& out, std::uint32_t field, Type type) {
+  put_varint(out, field << 3 | static_cast<std::uint32_t>(type));
+}
+inline void put_varint_field(std::string& out, std::uint32_t field, std::uint64_t value) {
+  put_tag(out, field, Type::varint);
+  put_varint(out, value);
+}
+inline void put_fixed64_field(std::string& out, std::uint32_t field, std::uint64_t value) {
+  put_tag(out, field, Type::fixed64);
+  char raw[8];
+  std::memcpy(raw, &value, 8);
+  out.append(raw, 8);
+}
+inline void put_bytes_field(std::string& out, std::uint32_t field, std::string_view bytes) {
+  put_tag(out, field, Type::bytes);
+  put_varint(out, bytes.size());
+  out.append(bytes);
+}
+
+/// Walks the fields of one message: `while (reader.next()) switch (reader.field()) ...`, then
+/// ok().
+class Reader {
+ public:
+  explicit Reader(std::string_view input) : rest_(input) {}
+
+  /// Reads the next field whole; false at the end and on malformed input.
+  bool next() {
+    if (!ok_ || rest_.empty()) return false;
+    const std::uint64_t tag = take_varint();
+    field_ = static_cast<std::uint32_t>(tag >> 3);
+    switch (tag & 7) {
+      case 0:
+        number_ = take_varint();
+        break;
+      case 1:
+        number_ = take_fixed(8);
+        break;
+      case 2:
+        bytes_ = take_bytes();
+        break;
+      case 5:
+        number_ = take_fixed(4);
+        break;
+      default:
+        ok_ = false;
+    }
+    type_ = static_cast<Type>(tag & 7);
+    return ok_;
+  }
+  [[nodiscard]] std::uint32_t field() const { return field_; }
+  [[nodiscard]] std::uint64_t number() {
+    ok_ = ok_ && type_ != Type::bytes;
+    return number_;
+  }
+  [[nodiscard]] std::string_view bytes() {
+    ok_ = ok_ && type_ == Type::bytes;
+    return ok_ ? bytes_ : std::string_view{};
+  }
+  [[nodiscard]] bool ok() const { return ok_; }
+
+ private:
+  std::uint64_t take_varint() {
+    std::uint64_t value = 0;
+    for (unsigned shift = 0; shift < 64; shift += 7) {
+      if (rest_.empty()) break;
+      const auto byte = static_cast<unsigned char>(rest_.front());
+      rest_.remove_prefix(1);
+      value |= static_cast<std::uint64_t>(byte & 0x7F) << shift;
+      if (byte < 0x80) return value;
+    }
+    ok_ = false;
+    return 0;
+  }
+  std::uint64_t take_fixed(std::size_t size) {
+    if (rest_.size() < size) {
+      ok_ = false;
+      return 0;
+    }
+    std::uint64_t value = 0;
+    std::memcpy(&value, rest_.data(), size);
+    rest_.remove_prefix(size);
+    return value;
+  }
+  std::string_view take_bytes() {
+    const std::uint64_t size = take_varint();
+    if (!ok_ || size > rest_.size()) {
+      ok_ = false;
+      return {};
+    }
+    const std::string_view taken = rest_.substr(0, size);
+    rest_.remove_prefix(size);
+    return taken;
+  }
+
+  std::string_view rest_;
+  std::string_view bytes_;
+  std::uint64_t number_ = 0;
+  std::uint32_t field_ = 0;
+  Type type_ = Type::varint;
+  bool ok_ = true;
+};
+
+}  // namespace muster::cache::wire_format

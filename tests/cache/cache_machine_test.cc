@@ -1,0 +1,499 @@
+// SPDX-License-Identifier: MIT
+//
+// Tables on several nodes: join, writes and their acknowledgement, catch-up, restart.
+#include <gmock/gmock.h>
+
+#include "cache/cache_world.h"
+
+namespace muster::cache::testing {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+TEST(CacheMachine, OneNodeStartsAloneAndServes) {
+  World world;
+  world.start("a");
+  EXPECT_FALSE(world.at("a").machine->ready());
+  world.settle();
+  EXPECT_TRUE(world.at("a").machine->ready());
+  EXPECT_EQ(world.events("a", CacheEvent::Kind::initiated), 1);
+  EXPECT_EQ(world.get("a", "key"), "-");
+  const auto written = world.put("a", "key", "value");
+  ASSERT_TRUE(written);
+  EXPECT_TRUE(written->applied && written->acknowledged && written->everywhere);
+  EXPECT_EQ(world.get("a", "key"), "value");
+  EXPECT_EQ(world.erase("a", "key")->deleted, 1u);
+  EXPECT_EQ(world.get("a", "key"), "-");
+}
+
+TEST(CacheMachine, AJoinerCopiesTheTableAndFollowsIt) {
+  World world;
+  world.start("a");
+  world.settle();
+  for (int i = 0; i < 500; ++i) {
+    world.put("a", "key" + std::to_string(i), "v" + std::to_string(i)).value();
+  }
+  world.start("b");
+  world.settle();
+  ASSERT_TRUE(world.at("b").machine->ready());
+  EXPECT_EQ(world.events("b", CacheEvent::Kind::joined), 1);
+  EXPECT_EQ(world.content("a"), world.content("b"));
+  EXPECT_EQ(world.status("a").digest, world.status("b").digest);
+  const auto written = world.put("b", "new", "1");
+  ASSERT_TRUE(written);
+  EXPECT_TRUE(written->acknowledged && written->everywhere);
+  EXPECT_EQ(written->holders.size(), 2u);
+  EXPECT_EQ(world.local("a", "new"), "1");
+}
+
+TEST(CacheMachine, AfterASyncPutReturnsEveryReadyNodeReadsIt) {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    SCOPED_TRACE(seed);
+    World world(seed);
+    for (const char* name : {"a", "b", "c"}) world.start(name);
+    world.settle();
+    for (int i = 0; i < 20; ++i) {
+      const std::string node(1, static_cast<char>('a' + i % 3));
+      ASSERT_TRUE(world.put(node, "k", std::to_string(i))->acknowledged);
+      for (const char* name : {"a", "b", "c"}) EXPECT_EQ(world.local(name, "k"), std::to_string(i));
+    }
+  }
+}
+
+TEST(CacheMachine, JoinersUnderWritesEndUpEqual) {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    SCOPED_TRACE(seed);
+    World world(seed);
+    world.start("a");
+    world.settle();
+    for (int i = 0; i < 300; ++i) world.put("a", "k" + std::to_string(i), "old").value();
+    world.start("b");
+    world.start("c");
+    for (int i = 0; i < 200; ++i) {
+      Write write;
+      write.puts.push_back({.key = Key("k" + std::to_string(world.random() % 400)),
+                            .value = std::to_string(i)});
+      write.deletes.push_back(Key("k" + std::to_string(world.random() % 400)));
+      int answered = 0;
+      world.at("a").machine->write(world.now(), "session", write, {},
+                                   [&](Now, Result<Written> result) { answered += result ? 1 : 0; });
+      for (int steps = 0; steps < 5; ++steps) world.step();
+      if (i % 10 == 0) world.run(1ms);
+    }
+    world.settle();
+    for (const char* name : {"b", "c"}) {
+      EXPECT_TRUE(world.at(name).machine->ready());
+      EXPECT_EQ(world.content("a"), world.content(name));
+      EXPECT_EQ(world.status("a").digest, world.status(name).digest);
+      EXPECT_EQ(world.events(name, CacheEvent::Kind::alarm), 0);
+    }
+  }
+}
+
+TEST(CacheMachine, WhileNotReadyReadsAndWritesGoToAReadyMember) {
+  World world;
+  world.start("a");
+  world.settle();
+  world.put("a", "k", "v").value();
+  world.hold_disk("a", true);  // so that the admission, and with it the join, cannot end
+  world.start("b");
+  world.run(300ms);
+  ASSERT_FALSE(world.at("b").machine->ready());
+  EXPECT_EQ(world.get("b", "k"), "v");
+  EXPECT_EQ(world.get("b", "nothing"), "-");
+  EXPECT_TRUE(world.put("b", "k2", "v2")->applied);
+  EXPECT_EQ(world.local("a", "k2"), "v2");
+  world.hold_disk("a", false);
+  world.settle();
+  EXPECT_EQ(world.local("b", "k2"), "v2");
+}
+
+TEST(CacheMachine, NotReadyAndAloneIsAnErrorNeverAMiss) {
+  World world;
+  world.start("a");
+  EXPECT_THAT(world.get("a", "k"), HasSubstr("not ready"));
+}
+
+TEST(CacheMachine, AShortCutIsCaughtUpFromTheLog) {
+  World world;
+  for (const char* name : {"a", "b"}) world.start(name);
+  world.settle();
+  for (int i = 0; i < 1000; ++i) world.put("a", "k" + std::to_string(i), std::string(100, 'x')).value();
+  world.cut("a", "b");
+  world.run(100ms);
+  for (int i = 0; i < 20; ++i) world.put("a", "new" + std::to_string(i), "y").value();
+  world.erase("a", "k7").value();
+  world.link("a", "b");
+  const std::size_t before = world.sent_bytes;
+  world.settle();
+  EXPECT_EQ(world.content("a"), world.content("b"));
+  EXPECT_EQ(world.local("b", "k7"), "-");
+  EXPECT_LT(world.sent_bytes - before, 20'000u);  // what was missed, not the table
+  EXPECT_EQ(world.events("b", CacheEvent::Kind::inconsistent_database), 0);
+}
+
+TEST(CacheMachine, BeyondTheLogBucketsAreComparedAndDeletesHold) {
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    SCOPED_TRACE(seed);
+    World world(seed);
+    world.cache_options.log_bytes = 2000;
+    for (const char* name : {"a", "b"}) world.start(name);
+    world.settle();
+    for (int i = 0; i < 300; ++i) world.put("a", "k" + std::to_string(i), "x").value();
+    world.cut("a", "b");
+    world.run(100ms);
+    for (int i = 0; i < 150; ++i) world.put("a", "n" + std::to_string(i), "y").value();
+    for (int i = 0; i < 100; ++i) world.erase("a", "k" + std::to_string(i)).value();
+    world.link("a", "b");
+    world.settle();
+    EXPECT_EQ(world.content("a"), world.content("b"));
+    EXPECT_EQ(world.local("b", "k7"), "-");
+    EXPECT_EQ(world.local("b", "n7"), "y");
+    EXPECT_TRUE(world.at("b").machine->ready());
+    EXPECT_EQ(world.events("b", CacheEvent::Kind::alarm), 0);
+  }
+}
+
+TEST(CacheMachine, ARestartedNodeKeepsItsDiskAndCatchesUp) {
+  World world;
+  for (const char* name : {"a", "b"}) world.start(name);
+  world.settle();
+  for (int i = 0; i < 200; ++i) world.put("a", "k" + std::to_string(i), "x").value();
+  world.settle();
+  world.crash("b");
+  world.put("a", "k1", "changed").value();
+  world.erase("a", "k2").value();
+  world.put("a", "new", "1").value();
+  const std::size_t before = world.sent_bytes;
+  world.start("b");
+  world.settle();
+  EXPECT_TRUE(world.at("b").machine->ready());
+  EXPECT_EQ(world.content("a"), world.content("b"));
+  EXPECT_LT(world.sent_bytes - before, 20'000u);
+  EXPECT_EQ(world.events("b", CacheEvent::Kind::joining), 0);
+}
+
+TEST(CacheMachine, ARestartedNodeAloneServesItsDisk) {
+  World world;
+  world.start("a");
+  world.settle();
+  world.put("a", "k", "v").value();
+  world.put("a", "gone", "v").value();
+  world.erase("a", "gone").value();
+  world.put("a", "short", "v", 2s).value();
+  world.settle();
+  world.crash("a");
+  world.run(1s);
+  world.start("a");
+  world.settle();
+  EXPECT_TRUE(world.at("a").machine->ready());
+  EXPECT_EQ(world.get("a", "k"), "v");
+  EXPECT_EQ(world.get("a", "gone"), "-");
+  EXPECT_EQ(world.get("a", "short"), "-");
+  EXPECT_TRUE(world.put("a", "k", "w")->acknowledged);
+}
+
+TEST(CacheMachine, TheWholeClusterRestartsFromItsDisks) {
+  World world;
+  for (const char* name : {"a", "b", "c"}) world.start(name);
+  world.settle();
+  for (int i = 0; i < 50; ++i) world.put("a", "k" + std::to_string(i), "x").value();
+  world.settle();
+  for (const char* name : {"a", "b", "c"}) world.crash(name);
+  for (const char* name : {"c", "b", "a"}) world.start(name);
+  world.settle();
+  for (const char* name : {"a", "b", "c"}) {
+    EXPECT_TRUE(world.at(name).machine->ready()) << world.status(name).detail;
+    EXPECT_EQ(world.local(name, "k7"), "x");
+  }
+  EXPECT_TRUE(world.put("b", "k7", "y")->acknowledged);
+  EXPECT_EQ(world.local("a", "k7"), "y");
+}
+
+TEST(CacheMachine, AFrozenReplicaDelaysAPutTwoSecondsAtMostAndThenNobody) {
+  World world;
+  for (const char* name : {"a", "b", "c"}) world.start(name);
+  world.settle();
+  world.put("a", "k", "0").value();
+  world.freeze("c", true);
+  const Instant before = world.now().mono;
+  const auto first = world.put("a", "k", "1");
+  ASSERT_TRUE(first);
+  EXPECT_LE(world.now().mono - before, 2100ms);
+  const Instant again = world.now().mono;
+  EXPECT_TRUE(world.put("a", "k", "2")->acknowledged);
+  EXPECT_LE(world.now().mono - again, 100ms);
+  EXPECT_EQ(world.local("b", "k"), "2");
+  world.freeze("c", false);
+  world.settle();
+  EXPECT_EQ(world.local("c", "k"), "2");
+  EXPECT_TRUE(world.at("c").machine->ready());
+  EXPECT_TRUE(world.put("a", "k", "3")->acknowledged);
+  EXPECT_EQ(world.local("c", "k"), "3");
+}
+
+TEST(CacheMachine, AcrossAMissingLinkOperationsAndAcknowledgementsAreRelayed) {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    SCOPED_TRACE(seed);
+    World world(seed);
+    for (const char* name : {"a", "b", "c", "d"}) world.start(name);
+    world.settle();
+    world.put("a", "k", "0").value();
+    world.cut("a", "c");
+    world.cut("a", "d");
+    world.cut("b", "d");  // a - b - c - d
+    world.run(1s);
+    const Instant before = world.now().mono;
+    const auto written = world.put("a", "k", "1");
+    EXPECT_TRUE(written->acknowledged && written->everywhere);
+    EXPECT_LT(world.now().mono - before, 100ms);
+    EXPECT_EQ(world.local("d", "k"), "1");
+    EXPECT_TRUE(world.put("d", "k", "2")->acknowledged);
+    EXPECT_EQ(world.local("a", "k"), "2");
+    EXPECT_EQ(world.status("a").path.size(), 1u);  // nobody is missing: no new line
+  }
+}
+
+TEST(CacheMachine, OperationsThatDisappearAreFetched) {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    SCOPED_TRACE(seed);
+    World world(seed);
+    for (const char* name : {"a", "b", "c"}) world.start(name);
+    world.settle();
+    world.put("a", "k", "0").value();
+    world.drop = 0.2;
+    for (int i = 0; i < 60; ++i) {
+      const std::string node(1, static_cast<char>('a' + i % 3));
+      Write write;
+      write.puts.push_back({.key = Key("k" + std::to_string(i % 20)), .value = std::to_string(i)});
+      world.at(node).machine->write(world.now(), "session", write, {.acknowledge = Acknowledge::async},
+                                    [](Now, const Result<Written>&) {});
+      world.run(5ms);
+    }
+    world.drop = 0;
+    world.run(20s);
+    EXPECT_EQ(world.content("a"), world.content("b"));
+    EXPECT_EQ(world.content("a"), world.content("c"));
+  }
+}
+
+TEST(CacheMachine, ASlowPeerIsCutOverAndCatchesUp) {
+  World world;
+  for (const char* name : {"a", "b"}) world.start(name);
+  world.settle();
+  world.put("a", "k", "0").value();
+  world.queued = std::uint64_t{9} << 20;
+  const std::size_t before = world.sent_bytes;
+  for (int i = 0; i < 100; ++i) {
+    world.put("a", "k" + std::to_string(i), std::string(1000, 'x'), {}, {.acknowledge = Acknowledge::async}).value();
+  }
+  EXPECT_LT(world.sent_bytes - before, 50'000u);
+  world.queued = 0;
+  world.run(10s);
+  EXPECT_EQ(world.content("a"), world.content("b"));
+}
+
+TEST(CacheMachine, DurabilitySyncAcknowledgesWhatIsOnEveryDisk) {
+  TableDefinition durable;
+  durable.durability = Durability::sync;
+  World world;
+  for (const char* name : {"a", "b"}) world.start(name, {durable});
+  world.settle();
+  ASSERT_TRUE(world.put("a", "k", "0")->acknowledged);
+  world.hold_disk("b", true);
+  const auto written = world.put("a", "k", "1", {}, {.deadline = 500ms});
+  EXPECT_TRUE(written->applied);
+  EXPECT_FALSE(written->acknowledged);
+  world.hold_disk("b", false);
+  world.settle();
+  EXPECT_TRUE(world.put("a", "k", "2")->acknowledged);
+  world.crash("a");
+  world.crash("b");
+  world.start("a", {durable});
+  world.settle();
+  EXPECT_EQ(world.get("a", "k"), "2");
+}
+
+TEST(CacheMachine, AFailedDiskStopsAcknowledgingAndSaysSo) {
+  World world;
+  world.start("a");
+  world.settle();
+  world.put("a", "k", "0").value();
+  world.fail_disk("a");
+  world.put("a", "k", "1").value();
+  world.settle();
+  EXPECT_EQ(world.events("a", CacheEvent::Kind::alarm), 1);
+  EXPECT_FALSE(world.put("a", "k", "2"));
+  EXPECT_EQ(world.get("a", "k"), "1");
+}
+
+TEST(CacheMachine, ExpiredEntriesMissAtOnceAndTellOncePerNode) {
+  World world;
+  for (const char* name : {"a", "b"}) world.start(name);
+  world.settle();
+  world.put("a", "k", "v", 500ms).value();
+  EXPECT_EQ(world.local("b", "k"), "v");
+  world.crash("a");
+  world.run(499ms);
+  EXPECT_EQ(world.local("b", "k"), "v");
+  world.run(2ms);
+  EXPECT_EQ(world.local("b", "k"), "-");
+  world.run(100ms);
+  EXPECT_EQ(world.events("b", CacheEvent::Kind::expired), 1);
+  world.settle();
+  EXPECT_EQ(world.events("b", CacheEvent::Kind::expired), 1);
+}
+
+TEST(CacheMachine, ATouchMovesTheExpiryOnAllNodes) {
+  World world;
+  for (const char* name : {"a", "b"}) world.start(name);
+  world.settle();
+  world.put("a", "k", "v", 500ms).value();
+  EXPECT_TRUE(world.touch("b", "k", 10s)->applied);
+  EXPECT_FALSE(world.touch("b", "nothing", 10s)->applied);
+  world.run(2s);
+  EXPECT_EQ(world.local("a", "k"), "v");
+  world.run(10s);
+  EXPECT_EQ(world.local("a", "k"), "-");
+}
+
+TEST(CacheMachine, ConditionsAndBatchesAreAppliedAsOne) {
+  World world;
+  world.start("a");
+  world.settle();
+  Write only_new{.condition = Write::If::absent};
+  only_new.puts.push_back({.key = Key("k"), .value = "1"});
+  EXPECT_TRUE(world.write("a", only_new)->applied);
+  EXPECT_FALSE(world.write("a", only_new)->applied);
+  Write only_old{.condition = Write::If::present};
+  only_old.puts.push_back({.key = Key("k"), .value = "2"});
+  only_old.puts.push_back({.key = Key("other"), .value = "2"});
+  EXPECT_FALSE(world.write("a", only_old)->applied);
+  EXPECT_EQ(world.get("a", "k"), "1");
+  Write renewal;
+  renewal.puts.push_back({.key = Key("new"), .value = "s"});
+  renewal.deletes = {Key("k"), Key("nothing")};
+  EXPECT_EQ(world.write("a", renewal)->deleted, 1u);
+  EXPECT_EQ(world.content("a"), "new=s ");
+}
+
+TEST(CacheMachine, LimitsAreErrorsThatNameThem) {
+  World world;
+  world.start("a");
+  world.settle();
+  EXPECT_THAT(world.put("a", "", "v").error().text(), HasSubstr("empty"));
+  EXPECT_THAT(world.put("a", std::string(481, 'k'), "v").error().text(), HasSubstr("480"));
+  EXPECT_TRUE(world.put("a", std::string(480, 'k'), "v"));
+  EXPECT_THAT(world.put("a", "k", std::string(max_value_bytes + 1, 'v')).error().text(),
+              HasSubstr(std::to_string(max_value_bytes)));
+  EXPECT_TRUE(world.put("a", "k", std::string(max_value_bytes, 'v')));
+  Write big;
+  for (int i = 0; i < 8; ++i) {
+    big.puts.push_back({.key = Key("k" + std::to_string(i)), .value = std::string(100'000, 'v')});
+  }
+  EXPECT_THAT(world.write("a", big).error().text(), HasSubstr(std::to_string(max_batch_bytes)));
+}
+
+TEST(CacheMachine, TablesLiveOnNamedNodesAndOthersPassRequestsOn) {
+  TableDefinition jobs{.name = "jobs"};
+  jobs.copies = {NodeName::parse("a@host").value()};
+  World world;
+  world.start("a", {TableDefinition{}, jobs});
+  world.start("b");  // learns of it
+  world.settle();
+  EXPECT_THAT(world.at("b").machine->table_names(), ElementsAre("session", "jobs"));
+  EXPECT_TRUE(world.at("b").machine->ready());
+  Write write;
+  write.puts.push_back({.key = Key("job"), .value = "1"});
+  const auto written = world.write("b", write, {}, "jobs");
+  ASSERT_TRUE(written) << written.error().text();
+  EXPECT_TRUE(written->everywhere);
+  EXPECT_EQ(world.local("a", "job", "jobs"), "1");
+  EXPECT_EQ(world.local("b", "job", "jobs"), "-");
+  EXPECT_EQ(world.get("b", "job", "jobs"), "1");
+}
+
+TEST(CacheMachine, LocalContentStaysLocal) {
+  TableDefinition mine{.name = "mine"};
+  mine.local_content = true;
+  World world;
+  for (const char* name : {"a", "b"}) world.start(name, {mine});
+  world.settle();
+  Write write;
+  write.puts.push_back({.key = Key("k"), .value = "a"});
+  EXPECT_TRUE(world.write("a", write, {}, "mine")->acknowledged);
+  world.settle();
+  EXPECT_EQ(world.get("a", "k", "mine"), "a");
+  EXPECT_EQ(world.get("b", "k", "mine"), "-");
+}
+
+TEST(CacheMachine, AMajorityTableRefusesWritesInAMinority) {
+  TableDefinition strict;
+  strict.majority = true;
+  World world;
+  for (const char* name : {"a", "b", "c"}) world.start(name, {strict});
+  world.settle();
+  ASSERT_TRUE(world.put("a", "k", "0"));
+  world.split({{"a", "b"}, {"c"}});
+  world.run(100ms);
+  EXPECT_TRUE(world.put("a", "k", "1"));
+  EXPECT_THAT(world.put("c", "k", "2").error().text(), HasSubstr("no majority"));
+  world.heal();
+  world.settle();
+  EXPECT_EQ(world.local("c", "k"), "1");
+  EXPECT_EQ(world.events("c", CacheEvent::Kind::inconsistent_database), 0);
+}
+
+TEST(CacheMachine, DeletesAndHusksAreForgottenOnceEveryMemberHasThem) {
+  World world;
+  for (const char* name : {"a", "b"}) world.start(name);
+  world.settle();
+  for (int i = 0; i < 50; ++i) world.put("a", "k" + std::to_string(i), "v", 1s).value();
+  for (int i = 0; i < 25; ++i) world.erase("b", "k" + std::to_string(i)).value();
+  world.run(30s);
+  EXPECT_EQ(world.status("a").entries, 0u);
+  EXPECT_EQ(world.status("b").entries, 0u);
+  EXPECT_EQ(world.status("a").deletes_kept, 0u);
+  EXPECT_EQ(world.status("b").deletes_kept, 0u);
+}
+
+TEST(CacheMachine, WhileAMemberIsAwayNothingIsForgotten) {
+  World world;
+  for (const char* name : {"a", "b"}) world.start(name);
+  world.settle();
+  world.put("a", "k", "v").value();
+  world.settle();
+  world.crash("b");
+  world.erase("a", "k").value();
+  world.run(60s);
+  EXPECT_EQ(world.status("a").deletes_kept, 1u);
+  world.start("b");
+  world.run(30s);
+  EXPECT_EQ(world.local("b", "k"), "-");
+  EXPECT_EQ(world.status("a").deletes_kept, 0u);
+}
+
+TEST(CacheMachine, GarbageIsCountedAndIgnored) {
+  World world;
+  for (const char* name : {"a", "b"}) world.start(name);
+  world.settle();
+  world.put("a", "k", "v").value();
+  const node::Member b = world.at("b").fabric->self();
+  std::mt19937_64 random(7);
+  for (int i = 0; i < 3000; ++i) {
+    std::string bytes(random() % 200, '\0');
+    for (char& byte : bytes) byte = static_cast<char>(random());
+    if (i % 2 == 0) bytes = std::string("\x0a\x07session\x12", 10) + static_cast<char>(bytes.size()) + bytes;
+    world.at("a").machine->received(world.now(), b, bytes);
+  }
+  world.settle();
+  EXPECT_EQ(world.local("a", "k"), "v");
+  EXPECT_TRUE(world.put("b", "k", "w")->acknowledged);
+  EXPECT_EQ(world.local("a", "k"), "w");
+}
+
+}  // namespace
+}  // namespace muster::cache::testing
