@@ -24,7 +24,7 @@ std::string bytes_of(std::istream& stream, std::size_t size) {
   return bytes;
 }
 
-HttpReply exchange(std::uint16_t port, const std::string& head, const std::string& body = {}) {
+HttpReply converse(std::uint16_t port, const std::string& head, const std::string& body = {}) {
   boost::asio::ip::tcp::iostream stream;
   stream.expires_after(5s);
   stream.connect("127.0.0.1", std::to_string(port));
@@ -67,13 +67,13 @@ std::string RedisClient::read_reply() {
 }
 
 HttpReply http_get(std::uint16_t port, const std::string& path, const std::string& cookie) {
-  return exchange(
+  return converse(
       port, "GET " + path + " HTTP/1.1\r\n" + (cookie.empty() ? "" : "Cookie: " + cookie + "\r\n"));
 }
 
 HttpReply http_post(std::uint16_t port, const std::string& path, const std::string& type,
                     const std::string& body) {
-  return exchange(port,
+  return converse(port,
                   "POST " + path + " HTTP/1.1\r\nContent-Type: " + type +
                       "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n",
                   body);

@@ -60,7 +60,7 @@ bool TestNode::sees(const TestNode& other) const {
   const auto answer = boost::json::parse(http_get(port_, "/v1/nodes").body, error);
   if (error) return false;
   for (const auto& node : answer.at("nodes").as_array()) {
-    if (node.at("name") == other.name()) return node.at("connected").as_bool();
+    if (node.at("name").as_string() == other.name()) return node.at("connected").as_bool();
   }
   return false;
 }
