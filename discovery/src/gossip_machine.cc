@@ -15,6 +15,7 @@ using namespace std::chrono_literals;
 constexpr Duration time_window =
     2min;  // How far clocks may differ; the guard remembers for longer.
 constexpr Duration greet_gap = 100ms;
+constexpr Duration hears_itself_within = 2s;  // After three heartbeats in 300 ms.
 constexpr std::size_t max_streams = 4096;
 constexpr std::size_t max_complaints = 100;
 
@@ -87,9 +88,8 @@ void GossipMachine::answer(Now now, QuestionId id, const Answer& answer) {
     sink_.report(Pass::unknown("cannot open " + place() + ": " + opened.error().text()));
     return;
   }
-  deaf_at_ = after(now.mono, std::max<Duration>(1s, options_.interval * 3));
-  if (was_open) return;  // Opened anew as we are deaf: the rhythm goes on.
-  reopen_backoff_.reset();
+  deaf_at_ = after(now.mono, hears_itself_within);
+  if (!was_open) reopen_backoff_.reset();
   announce_at_ = now.mono;
   sent_rhythm_ = 0;
   wake(now);

@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 
+#include <atomic>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -13,6 +14,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <fstream>
+#include <future>
 #include <thread>
 
 #include "discovery/real_epmd.h"
@@ -264,6 +266,48 @@ TEST_F(TopologiesTest, AUsersDiscoverIsPolledWithItsDeadline) {
   EXPECT_EQ(a.passes[3].reason, "service is away");
   EXPECT_THAT(a.plumbing.linked, ElementsAre(name("b@h")));
   stop({&a});
+}
+
+TEST_F(TopologiesTest, AUsersBlockingDiscoverRunsOnAThreadOfItsOwn) {
+  StrategyRegistry registry;
+  std::atomic<int> calls = 0;
+  const auto loop = std::this_thread::get_id();
+  add_blocking_poller(registry, "blocking", [&](Fields&) -> BlockingDiscoverFunction {
+    return [&]() -> Result<PeerSet> {
+      EXPECT_NE(std::this_thread::get_id(), loop);
+      if (++calls > 1) throw std::runtime_error("my own bug");
+      return PeerSet{Peer{name("b@h")}};
+    };
+  });
+  Program a(io, "a@h");
+  a.add("slow", "blocking", Settings::map({{"polling_interval", 10ms}}), registry);
+  ASSERT_TRUE(eventually([&] { return a.passes.size() >= 2; }));
+  EXPECT_EQ(a.passes[0].kind, Pass::Kind::list);
+  EXPECT_EQ(a.passes[1].reason, "discover() threw: my own bug");
+  stop({&a});
+}
+
+TEST_F(TopologiesTest, StopWaitsForABlockingDiscoverThatIsLate) {
+  StrategyRegistry registry;
+  std::promise<void> called, may_end;
+  std::atomic<bool> ended = false;
+  add_blocking_poller(registry, "blocking", [&](Fields&) -> BlockingDiscoverFunction {
+    return [&]() -> Result<PeerSet> {
+      called.set_value();
+      may_end.get_future().wait();
+      ended = true;
+      return PeerSet{};
+    };
+  });
+  Program a(io, "a@h");
+  a.add("slow", "blocking", Settings::map({{"polling_interval", 1h}, {"deadline", 10ms}}),
+        registry);
+  const auto was_called = called.get_future();
+  ASSERT_TRUE(eventually([&] { return was_called.wait_for(0s) == std::future_status::ready; }));
+  asio::steady_timer later(io, 50ms);
+  later.async_wait([&](const boost::system::error_code&) { may_end.set_value(); });
+  stop({&a});
+  EXPECT_TRUE(ended);
 }
 
 TEST_F(TopologiesTest, StopsWhileAUsersDiscoverWaits) {

@@ -42,4 +42,11 @@ class DiscoverCall {
 void add_poller(StrategyRegistry& registry, std::string name,
                 std::function<DiscoverFunction(Fields& options)> read);
 
+/// The same for a function that blocks: it is called on a helper thread, one call at a time.  It
+/// cannot be interrupted: a call that outlives its deadline is unknown once it ends, and stop()
+/// waits for it.
+using BlockingDiscoverFunction = std::function<Result<PeerSet>()>;
+void add_blocking_poller(StrategyRegistry& registry, std::string name,
+                         std::function<BlockingDiscoverFunction(Fields& options)> read);
+
 }  // namespace muster::discovery
