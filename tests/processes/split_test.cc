@@ -9,7 +9,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-class Split : public Cluster {
+class CutApart : public Cluster {
  protected:
   void start(const std::string& session) {
     configure_static({"a", "b"}, session);
@@ -41,7 +41,7 @@ class Split : public Cluster {
   TestNode b_{*this, "b"};
 };
 
-TEST_F(Split, UnderMergeKeepsBothSidesWritesAndEveryDelete) {
+TEST_F(CutApart, UnderMergeKeepsBothSidesWritesAndEveryDelete) {
   start("ttl: 1h, on_split: merge");
   EXPECT_EQ(a_.redis({"SET", "before", "0"}), "+OK");
   cut();
@@ -55,7 +55,7 @@ TEST_F(Split, UnderMergeKeepsBothSidesWritesAndEveryDelete) {
   expect_on_both("before", "(nil)");
 }
 
-TEST_F(Split, UnderOldestSetsTheYoungerSidesWritesAsideInTheJournal) {
+TEST_F(CutApart, UnderOldestSetsTheYoungerSidesWritesAsideInTheJournal) {
   start("ttl: 1h, on_split: oldest");
   EXPECT_EQ(a_.redis({"SET", "before", "0"}), "+OK");
   cut();
@@ -71,7 +71,7 @@ TEST_F(Split, UnderOldestSetsTheYoungerSidesWritesAsideInTheJournal) {
   EXPECT_NE(journal.output.find("from b"), std::string::npos) << journal.output;
 }
 
-TEST_F(Split, HealsAgainAfterTheNextOne) {
+TEST_F(CutApart, HealsAgainAfterTheNextOne) {
   start("ttl: 1h, on_split: merge");
   for (int round = 0; round < 2; ++round) {
     const std::string suffix = std::to_string(round);
@@ -84,7 +84,7 @@ TEST_F(Split, HealsAgainAfterTheNextOne) {
   }
 }
 
-TEST_F(Split, IsNoneWhenOnlyOneSideWrote) {
+TEST_F(CutApart, IsNoneWhenOnlyOneSideWrote) {
   start("ttl: 1h, on_split: oldest");
   cut();
   EXPECT_EQ(b_.redis({"SET", "from b", "2"}), "+OK");
@@ -94,7 +94,7 @@ TEST_F(Split, IsNoneWhenOnlyOneSideWrote) {
   EXPECT_EQ(b_.count_in_log("inconsistent_database"), 0u);
 }
 
-TEST_F(Split, FaultsAreRefusedUnlessAllowed) {
+TEST_F(CutApart, FaultsAreRefusedUnlessAllowed) {
   a_.start_ready();
   const auto told = a_.command({"fault", "cut", a_.name(), b_.name()});
   EXPECT_NE(told.status, 0);
