@@ -76,6 +76,57 @@ void for_each_seed(std::size_t count, const std::function<void(std::uint64_t)>& 
   }
 }
 
+namespace {
+
+void one_operation(World& world, const Traffic& traffic, std::size_t number) {
+  Random& random = world.random();
+  const NodeIndex node = random.index(world.size());
+  const bool unique = random.chance(traffic.unique);
+  const std::string hot = "hot" + std::to_string(random.index(traffic.hot_keys));
+  const double dice = random.unit();
+  const bool expires = random.chance(traffic.expiring);
+  const Duration ttl = random.between(std::chrono::seconds(1), std::chrono::seconds(20));
+  if (!world.node(node).up() || world.node(node).cache() == nullptr) return;
+  if (unique) {
+    world.put(node, traffic.table, "only" + std::to_string(number) + "n" + std::to_string(node));
+  } else if (dice < traffic.removes) {
+    world.remove(node, traffic.table, hot);
+  } else if (dice < traffic.removes + traffic.touches) {
+    world.touch(node, traffic.table, hot, ttl);
+  } else if (dice < traffic.removes + traffic.touches + traffic.batches) {
+    world.write(node, traffic.table, {hot, "pair" + std::to_string(number)},
+                {"hot" + std::to_string(random.index(traffic.hot_keys)) + "x"});
+  } else {
+    world.put(node, traffic.table, hot, expires ? std::optional(ttl) : std::nullopt);
+  }
+}
+
+}  // namespace
+
+void drive(World& world, Duration span, const Traffic& traffic) {
+  std::size_t number = world.history().all().size() * 1000;
+  for (Instant when = world.now(); when < world.now() + span;) {
+    when += world.random().between(Duration(1), 2 * traffic.gap);
+    world.agenda().at(when,
+                      [&world, traffic, mine = ++number] { one_operation(world, traffic, mine); });
+  }
+}
+
+void load(World& world, std::size_t count, const std::string& table) {
+  for (std::size_t key = 0; key < count; ++key) {
+    NodeIndex node = world.random().index(world.size());
+    while (!world.node(node).up()) node = (node + 1) % world.size();
+    world.put(node, table, "load" + std::to_string(world.history().all().size()));
+    if (key % 16 == 15) world.run_for(std::chrono::milliseconds(1));
+  }
+  world.run_for(std::chrono::seconds(3));
+}
+
+bool start_cluster(World& world) {
+  world.start_all();
+  return world.run_until([&] { return world.converged(); }, std::chrono::seconds(10));
+}
+
 std::string joined(const std::vector<std::string>& problems) {
   std::string text;
   for (const std::string& problem : problems) text += problem + "\n";

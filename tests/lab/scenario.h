@@ -47,6 +47,24 @@ void for_each_seed(std::size_t count, const std::function<void(std::uint64_t)>& 
 [[nodiscard]] cache::TableDefinition table_named(const std::string& name, cache::OnSplit on_split);
 [[nodiscard]] WorldOptions world_of(std::size_t nodes,
                                     cache::OnSplit on_split = cache::OnSplit::oldest);
+/// What clients do while the rest happens.
+struct Traffic {
+  std::string table = "session";
+  Duration gap = std::chrono::milliseconds(40);  ///< Mean, between operations anywhere.
+  std::size_t hot_keys = 4;                      ///< Written again and again.
+  double unique = 0.4;   ///< Share of puts to a key of its own: nothing may ever lose one.
+  double removes = 0.1;  ///< Shares of operations on hot keys.
+  double touches = 0.1;
+  double expiring = 0.2;  ///< Share of puts with a ttl.
+  double batches = 0.1;
+};
+/// Schedules it for the next `span`, at nodes that are up when each operation is due.
+void drive(World& world, Duration span, const Traffic& traffic = {});
+/// Puts `count` keys of their own at random nodes, then waits until they are answered.
+void load(World& world, std::size_t count, const std::string& table = "session");
+/// Starts all and waits until they are one ready cluster.
+[[nodiscard]] bool start_cluster(World& world);
+
 /// Nodes without tables.
 [[nodiscard]] WorldOptions nodes_only(std::size_t nodes);
 

@@ -66,7 +66,7 @@ class World {
   [[nodiscard]] NodeIndex index_of(const NodeName& name) const;
   [[nodiscard]] const cache::TableDefinition& table(const std::string& name) const;
 
-  // Time.
+  // Time.  Throws where events follow each other without end.
   void run_for(Duration span);
   /// True as soon as `condition` holds, looked at every few milliseconds; false after `limit`.
   bool run_until(const std::function<bool()>& condition, Duration limit,
@@ -115,6 +115,7 @@ class World {
  private:
   [[nodiscard]] HostId host(NodeIndex index) const { return nodes_[index]->host(); }
   [[nodiscard]] PeerSet contacts_of(NodeIndex index) const;
+  void advance(Instant end);
   void answered(std::size_t id, const Result<cache::Written>& result);
   void check_holders(const Operation& operation);
   void violation(std::string text);
