@@ -55,7 +55,7 @@ void RedisSession::expire(std::int64_t milliseconds_per_unit, bool absolute,
     else if (is_word(word, "LT"))
       if_sooner = true;
     else
-      return fail("ERR Unsupported option");
+      return fail("ERR Unsupported option " + shown(word));
   }
   if (if_none && (if_some || if_later || if_sooner))
     return fail("ERR NX and XX, GT or LT options at the same time are not compatible");

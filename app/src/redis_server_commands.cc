@@ -80,7 +80,7 @@ void RedisSession::command_hello() {
         return fail("ERR Client names cannot contain spaces, newlines or special characters.");
       client_name_ = words[++i];
     } else {
-      return fail("ERR Syntax error in HELLO option");
+      return fail("ERR Syntax error in HELLO option '" + shown(words[i]) + "'");
     }
   }
   if (!authenticated_)

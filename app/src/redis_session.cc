@@ -12,7 +12,8 @@ namespace {
 
 char capital(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; }
 
-/// User bytes for an error line: what could end it or confuse a terminal is not passed on.
+}  // namespace
+
 std::string shown(std::string_view bytes, std::size_t most) {
   std::string text(bytes.substr(0, most));
   for (char& c : text)
@@ -22,8 +23,6 @@ std::string shown(std::string_view bytes, std::size_t most) {
       c = '?';
   return text;
 }
-
-}  // namespace
 
 bool is_word(std::string_view word, std::string_view capitals) {
   return word.size() == capitals.size() &&

@@ -202,6 +202,10 @@ struct RedisCommand {
   static std::span<const RedisCommand> all();
 };
 
+/// User bytes for an error line, at most `most`: what could end it or confuse a terminal is
+/// replaced.
+[[nodiscard]] std::string shown(std::string_view bytes, std::size_t most = 128);
+
 /// "GET" == "get": `word` against a literal in capitals.
 [[nodiscard]] bool is_word(std::string_view word, std::string_view capitals);
 
