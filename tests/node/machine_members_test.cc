@@ -127,6 +127,32 @@ TEST(NodeMembers, OnlyAMajorityForgetsAndOnlyTheDead) {
   expect_agreement(net);
 }
 
+TEST(NodeMembers, ADayAfterItsDeathAMemberIsForgottenByAMajority) {
+  Net net(6);
+  for (const char* name : {"a", "b", "c"}) {
+    net.add(name, [](NodeOptions& options) {
+      options.forget_after = 10min;
+      options.probe_every = 10s;  // Quiet, so that the day is short.
+      options.silent_after = 60s;
+    });
+    net.boot(net.size() - 1);
+  }
+  net.connect(1, 0);
+  net.connect(2, 0);
+  ASSERT_TRUE(net.run_until([&] { return net.meshed(); }));
+  net.crash(2);
+  net.run(8min);
+  EXPECT_TRUE(net[0].membership().nodes.at(name_of("c@127.0.0.1")).admitted());
+  net.run(5min);
+  for (const std::size_t i : {0u, 1u}) {
+    EXPECT_EQ(net.host(i).count(Kind::forgotten, "c"), 1);
+    EXPECT_FALSE(net[i].membership().nodes.at(name_of("c@127.0.0.1")).admitted());
+  }
+  net.crash(1);
+  net.run(30min);  // Alone of two: no majority.
+  EXPECT_TRUE(net[0].membership().nodes.at(name_of("b@127.0.0.1")).admitted());
+}
+
 TEST(NodeMembers, AgreeAfterRandomHistories) {
   for (std::uint64_t seed = 1; seed <= 200; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);

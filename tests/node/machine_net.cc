@@ -39,12 +39,10 @@ void Net::crash(std::size_t index) {
   host.machine.reset();
   host.held.clear();
   host.given_up.clear();
-  const auto pipes = pipes_;
-  for (const auto& pipe : pipes) {
-    for (int end = 0; end < 2; ++end) {
-      if (pipe->host[end] != index || !pipe->open[end]) continue;
-      close(index, pipe->id[end], "connection reset");
-    }
+  const auto ends = ends_;  // Ordered by id; the set of pipes is ordered by address.
+  for (auto i = ends.lower_bound({index, {}}); i != ends.end() && i->first.first == index; ++i) {
+    const auto& [pipe, end] = i->second;
+    if (pipe->open[end]) close(index, pipe->id[end], "connection reset");
   }
 }
 
@@ -98,7 +96,8 @@ void Net::to_machine(std::size_t index, std::uint64_t life,
   Host& host = *hosts_[index];
   if (!host.machine || host.life != life) return;
   what(*host.machine, now(index));
-  host.machine->check_invariants();
+  // Its cost grows with the links: in large worlds now and then.
+  if (hosts_.size() <= 10 || ++checks_ % 64 == 0) host.machine->check_invariants();
   rearm(index);
 }
 
@@ -179,10 +178,12 @@ void Net::dial(std::size_t from, LinkId id, const Peer& peer) {
       return;
     }
     if (hosts_[pipe->host[0]]->given_up.contains(pipe->id[0])) return;
-    pipes_.push_back(pipe);
+    pipes_.insert(pipe);
+    ends_[{pipe->host[0], pipe->id[0]}] = {pipe, 0};
     pipe->open[0] = pipe->open[1] = true;
     to_machine(host, pipe->life[1], [&](NodeMachine& machine, Now now) {
       pipe->id[1] = machine.accepted(now, "127.0.0.1:5");
+      ends_[{host, pipe->id[1]}] = {pipe, 1};
       machine.opened(now, pipe->id[1]);
     });
     at(hop(*pipe, 1), pipe->host[0], [this, pipe] {
@@ -194,13 +195,19 @@ void Net::dial(std::size_t from, LinkId id, const Peer& peer) {
 }
 
 std::pair<std::shared_ptr<Net::Pipe>, int> Net::pipe_of(std::size_t host, LinkId id) {
-  for (const auto& pipe : pipes_) {
-    for (int end = 0; end < 2; ++end) {
-      if (pipe->host[end] == host && pipe->life[end] == hosts_[host]->life && pipe->id[end] == id)
-        return {pipe, end};
-    }
+  const auto found = ends_.find({host, id});
+  if (found == ends_.end()) return {nullptr, 0};
+  const auto& [pipe, end] = found->second;
+  return pipe->life[end] == hosts_[host]->life ? found->second : std::pair{nullptr, 0};
+}
+
+void Net::drop(const std::shared_ptr<Pipe>& pipe) {
+  if (pipe->open[0] || pipe->open[1]) return;
+  pipes_.erase(pipe);
+  for (int end = 0; end < 2; ++end) {
+    const auto found = ends_.find({pipe->host[end], pipe->id[end]});
+    if (found != ends_.end() && found->second.first == pipe) ends_.erase(found);
   }
-  return {nullptr, 0};
 }
 
 void Net::transmit(std::size_t host, LinkId id, Bytes frame) {
@@ -227,11 +234,12 @@ void Net::close(std::size_t host, LinkId id, const std::string& reason) {
   if (blocked(host, pipe->host[other])) return;
   at(hop(*pipe, end), pipe->host[other], [this, pipe = pipe, other, reason] {
     if (!std::exchange(pipe->open[other], false)) return;
+    drop(pipe);
     to_machine(pipe->host[other], pipe->life[other], [&](NodeMachine& machine, Now now) {
       machine.closed(now, pipe->id[other], reason);
     });
   });
-  std::erase_if(pipes_, [](const auto& each) { return !each->open[0] && !each->open[1]; });
+  drop(pipe);
 }
 
 bool Net::meshed(const std::vector<std::size_t>& hosts) {

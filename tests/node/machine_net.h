@@ -42,6 +42,7 @@ class Net {
   [[nodiscard]] bool is_up(std::size_t host) const;
   [[nodiscard]] Now now(std::size_t host) const;
   [[nodiscard]] Duration elapsed() const { return time_; }
+  [[nodiscard]] std::uint64_t steps() const { return sequence_; }
   std::uint64_t random(std::uint64_t below) { return random_() % below; }
 
   void run(Duration span);
@@ -83,6 +84,7 @@ class Net {
   void transmit(std::size_t host, LinkId id, Bytes frame);
   void close(std::size_t host, LinkId id, const std::string& reason);
   std::pair<std::shared_ptr<Pipe>, int> pipe_of(std::size_t host, LinkId id);
+  void drop(const std::shared_ptr<Pipe>& pipe);
   void to_machine(std::size_t host, std::uint64_t life,
                   const std::function<void(NodeMachine&, Now)>& what);
   [[nodiscard]] bool blocked(std::size_t from, std::size_t to) const {
@@ -96,9 +98,10 @@ class Net {
   std::uint64_t sequence_ = 0;
   std::map<std::pair<Duration, std::uint64_t>, Event> events_;
   std::vector<std::unique_ptr<Host>> hosts_;
-  std::vector<std::shared_ptr<Pipe>> pipes_;
+  std::set<std::shared_ptr<Pipe>> pipes_;
+  std::map<std::pair<std::size_t, LinkId>, std::pair<std::shared_ptr<Pipe>, int>> ends_;
   std::set<std::pair<std::size_t, std::size_t>> blocked_;
-  std::uint64_t last_boot_ = 0;
+  std::uint64_t checks_ = 0;
 };
 
 struct Net::Host final : NodeEffects {

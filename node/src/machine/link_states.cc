@@ -80,13 +80,17 @@ void LinkStates::prune(Now now) {
 
 bool LinkStates::settle() {
   if (!std::exchange(dirty_, false)) return false;
-  std::vector<Member> island = component();
-  if (island == island_) return false;
-  island_ = std::move(island);
+  const std::vector<const Member*> island = component();
+  const auto same = [](const Member* a, const Member& b) { return *a == b; };
+  if (std::ranges::equal(island, island_, same)) return false;
+  std::vector<Member> members;
+  members.reserve(island.size());
+  for (const Member* const member : island) members.push_back(*member);
+  island_ = std::move(members);
   return true;
 }
 
-std::vector<Member> LinkStates::component() const {
+std::vector<const Member*> LinkStates::component() const {
   std::set<BootId> seen{self_};
   std::vector<BootId> open{self_};
   // In a full mesh the first round finds everybody and the search ends there.
@@ -100,18 +104,18 @@ std::vector<Member> LinkStates::component() const {
       }
     }
   }
+  std::vector<const Member*> members;
+  for (const BootId boot : seen) members.push_back(&entries_.at(boot).record.member);
   // Of two boots of one name, the older is a dead process whose links are not all noticed yet.
-  std::map<NodeName, Member> newest;
-  for (const BootId boot : seen) {
-    const Member& member = entries_.at(boot).record.member;
-    Member& best = newest.try_emplace(member.name, member).first->second;
-    if (best.boot != self_ && (boot == self_ || best.seniority() < member.seniority()))
-      best = member;
-  }
-  std::vector<Member> island;
-  for (auto& [name, member] : newest) island.push_back(std::move(member));
-  std::ranges::sort(island, by_seniority);
-  return island;
+  std::ranges::sort(members, [this](const Member* a, const Member* b) {
+    if (a->name != b->name) return a->name < b->name;
+    if ((a->boot == self_) != (b->boot == self_)) return a->boot == self_;
+    return a->seniority() > b->seniority();
+  });
+  const auto doubles = std::ranges::unique(members, {}, &Member::name);
+  members.erase(doubles.begin(), doubles.end());
+  std::ranges::sort(members, {}, &Member::seniority);
+  return members;
 }
 
 bool LinkStates::contains(BootId boot) const {

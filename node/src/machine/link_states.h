@@ -61,7 +61,7 @@ class LinkStates {
     BootId source;
     Instant reached{};  ///< Last time it was in the island, or heard of.
   };
-  [[nodiscard]] std::vector<Member> component() const;
+  [[nodiscard]] std::vector<const Member*> component() const;
 
   BootId self_;
   std::map<BootId, Entry> entries_;

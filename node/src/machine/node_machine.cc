@@ -13,6 +13,7 @@ namespace {
 constexpr Duration stall_threshold = std::chrono::milliseconds(100);
 constexpr Duration transport_deadline = std::chrono::seconds(10);
 constexpr Duration steer_every = std::chrono::seconds(1);
+constexpr Duration count_missing_every = std::chrono::minutes(1);
 constexpr Duration save_clock_every = std::chrono::seconds(5);
 
 Member first_self(const NodeOptions& options, const NodeState& state) {
@@ -56,6 +57,7 @@ void NodeMachine::Impl::start(Now now) {
   save_if_changed();
   clock_at_ = now.mono + steer_every;
   save_clock_at_ = now.mono + save_clock_every;
+  count_missing_at_ = now.mono + count_missing_every;
   wish_for_members(now);
   finish(now);
 }
@@ -133,7 +135,7 @@ void NodeMachine::Impl::closed(Now now, LinkId id, std::string_view reason) {
 
 Instant NodeMachine::Impl::next_wake() const {
   return std::min({link_agenda_.next(), dial_agenda_.next(), calls_.next(), publish_at_, clock_at_,
-                   save_clock_at_});
+                   save_clock_at_, count_missing_at_});
 }
 
 void NodeMachine::Impl::wake(Now now) {
@@ -179,6 +181,10 @@ void NodeMachine::Impl::wake_clock(Now now) {
               " ms off the median of its island; the median is used");
     }
     clock_alarm_ = alarm;
+  }
+  if (now.mono >= count_missing_at_) {
+    count_missing_at_ = now.mono + count_missing_every;
+    forget_the_long_dead(now);
   }
   if (now.mono >= save_clock_at_) {
     save_clock_at_ = now.mono + save_clock_every;
@@ -247,12 +253,12 @@ void NodeMachine::Impl::check_invariants() const {
   BOOST_ASSERT(depth_ == 0 && notifications_.empty());
   states_.check_invariants();
   BOOST_ASSERT(states_.own().peers.size() == connected_.size());
-  std::set<NodeName> names;
+  BOOST_ASSERT(connected_names_.size() == connected_.size());  // One boot per name.
   for (const auto& [boot, id] : connected_) {
     const Link& link = links_.at(id);
     BOOST_ASSERT(link.connected() && link.peer.boot == boot && boot != self_.boot);
     BOOST_ASSERT(states_.own().lists(boot));
-    BOOST_ASSERT(names.insert(link.peer.name).second);  // One link per pair, one boot per name.
+    BOOST_ASSERT(connected_names_.at(link.peer.name) == id);  // One link per pair.
     BOOST_ASSERT(!wishes_.contains(link.peer.name));
   }
   for (const auto& [boot, id] : chosen_) BOOST_ASSERT(links_.contains(id));

@@ -64,13 +64,6 @@ void NodeMachine::Impl::connect(Now now, const Peer& peer, ConnectDone done) {
   finish(now);
 }
 
-bool NodeMachine::Impl::linked_to(const NodeName& name) const {
-  for (const auto& [boot, id] : connected_) {
-    if (links_.at(id).peer.name == name) return true;
-  }
-  return false;
-}
-
 bool NodeMachine::Impl::attempt_under_way(const NodeName& name) const {
   for (const auto& [id, link] : links_) {
     if (!link.connected() && link.name() == name) return true;

@@ -83,7 +83,9 @@ class NodeMachine::Impl {
   void drop_wish(Now now, const NodeName& name, const std::string& reason);
   [[nodiscard]] bool wanted(const NodeName& name) const;
   [[nodiscard]] bool attempt_under_way(const NodeName& name) const;
-  [[nodiscard]] bool linked_to(const NodeName& name) const;
+  [[nodiscard]] bool linked_to(const NodeName& name) const {
+    return connected_names_.contains(name);
+  }
   /// Why names of these two forms do not mix; empty when they do.
   [[nodiscard]] std::string form_error(const NodeName& other) const;
 
@@ -152,6 +154,8 @@ class NodeMachine::Impl {
   void repair(Link& link);
   [[nodiscard]] bool unpublished() const;
   void settle_island(Now now);
+  void strike(Now now, const NodeName& name);
+  void forget_the_long_dead(Now now);
   [[nodiscard]] std::uint64_t digest() const;
   void report(Now now, NodeEvent::Kind kind, const Member& node, std::string detail,
               DownReason reason = DownReason::closed);
@@ -168,6 +172,7 @@ class NodeMachine::Impl {
   std::uint64_t last_connection_ = 0;
   std::map<LinkId, Link> links_;
   std::map<BootId, LinkId> connected_;
+  std::map<NodeName, LinkId> connected_names_;
   std::map<BootId, LinkId> chosen_;  ///< Where the choice is ours: the link that we welcomed.
   Agenda<LinkId> link_agenda_;
 
@@ -189,6 +194,8 @@ class NodeMachine::Impl {
   Instant last_publish_{};
   std::uint64_t published_known_ = 0;
   std::uint64_t published_links_ = 0;
+  std::map<NodeName, Instant> missing_since_;
+  Instant count_missing_at_ = never;
   Instant clock_at_ = never;
   Instant save_clock_at_ = never;
   mutable std::uint64_t digest_ = 0;

@@ -97,12 +97,9 @@ void NodeMachine::Impl::take_frame(Now now, Link& link, std::string_view frame) 
 }
 
 void NodeMachine::Impl::up(Now now, Link& link) {
-  std::vector<LinkId> others;  // To the same name: an older boot, or a link whose end was not seen.
-  for (const auto& [boot, id] : connected_) {
-    if (links_.at(id).peer.name == link.peer.name) others.push_back(id);
-  }
-  for (const LinkId id : others) {
-    Link& other = links_.at(id);
+  // An older boot of the same name, or a link whose end was not seen.
+  if (const auto held = connected_names_.find(link.peer.name); held != connected_names_.end()) {
+    Link& other = links_.at(held->second);
     const bool same_boot = other.peer.boot == link.peer.boot;
     down(now, other, same_boot ? DownReason::closed : DownReason::replaced,
          same_boot ? "its new link took over" : "a newer start of it took over");
@@ -112,6 +109,7 @@ void NodeMachine::Impl::up(Now now, Link& link) {
   link.member = std::make_shared<const Member>(link.peer);
   link.watch.begin(now);
   connected_[link.peer.boot] = link.id;
+  connected_names_[link.peer.name] = link.id;
   states_.link_up(now, link.peer);
   links_changed_ = true;
   refused_.erase(link.peer.name);
@@ -142,8 +140,10 @@ void NodeMachine::Impl::erase(Link& link, bool close) {
   const LinkId id = link.id;
   const BootId boot = link.peer.boot;
   link_agenda_.erase(id);
-  if (const auto held = connected_.find(boot); held != connected_.end() && held->second == id)
-    connected_.erase(held);
+  if (link.connected()) {
+    connected_.erase(boot);
+    connected_names_.erase(link.peer.name);
+  }
   if (const auto held = chosen_.find(boot); held != chosen_.end() && held->second == id)
     chosen_.erase(held);
   links_.erase(id);
@@ -225,7 +225,10 @@ void NodeMachine::Impl::judge(Now now, Link& link) {
       if (link.probe == 0) probe(now, link);
       break;
   }
-  link_agenda_.set(link.id, link.watch.look_again(now, now_limits));
+  // A little chance keeps a mesh's probes from marching in step.
+  const Duration chance(random() %
+                        static_cast<std::uint64_t>(now_limits.probe_every.count() / 8 + 1));
+  link_agenda_.set(link.id, link.watch.look_again(now, now_limits) + chance);
 }
 
 void NodeMachine::Impl::probe(Now now, Link& link) {

@@ -73,13 +73,38 @@ Result<void> NodeMachine::Impl::forget(Now now, const NodeName& name) {
                      " cannot be forgotten from here");
   }
   enter(now);
+  strike(now, name);
+  finish(now);
+  return {};
+}
+
+void NodeMachine::Impl::strike(Now now, const NodeName& name) {
   book_.strike(name, true);
   save_if_changed();
   drop_wish(now, name, "forgotten");
   report(now, NodeEvent::Kind::forgotten, {.name = name, .boot = {}},
          name.text() + " is forgotten");
-  finish(now);
-  return {};
+}
+
+// Dead is not left; but a member that stays away for a day does not hold up the others for ever.
+void NodeMachine::Impl::forget_the_long_dead(Now now) {
+  const std::vector<Member>& island = states_.island();
+  std::set<NodeName> here;
+  for (const Member& member : island) here.insert(member.name);
+  std::vector<NodeName> due;
+  for (const auto& [name, status] : book_.membership().nodes) {
+    if (!status.admitted() || here.contains(name)) {
+      missing_since_.erase(name);
+    } else if (now.mono - missing_since_.try_emplace(name, now.mono).first->second >=
+               options_.forget_after) {
+      due.push_back(name);
+    }
+  }
+  if (due.empty() || island.front().boot != self_.boot || !book_.majority(island)) return;
+  for (const NodeName& name : due) {
+    missing_since_.erase(name);
+    strike(now, name);
+  }
 }
 
 Result<void> NodeMachine::Impl::cut(Now now, const NodeName& name) {

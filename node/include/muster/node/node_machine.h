@@ -78,7 +78,8 @@ struct NodeOptions {
   Peer advertised;  ///< How others reach us: name, address, link port.
   Duration probe_every = std::chrono::milliseconds(250);
   Duration silent_after =
-      std::chrono::milliseconds(1500);  ///< Deadline before suspicion is confirmed.
+      std::chrono::milliseconds(1500);             ///< Deadline before suspicion is confirmed.
+  Duration forget_after = std::chrono::hours(24);  ///< Of a dead member, by a majority's oldest.
   Duration call_deadline_max = std::chrono::seconds(60);
   std::size_t links_max = 1024;
   std::string cluster = {};   ///< Optional label: nodes of different labels refuse each other.
