@@ -132,7 +132,8 @@ void ErlangHostsMachine::finish(Now now) {
     any_answered = any_answered || host.has_answered;
     if (!host.failure.empty()) failures += (failures.empty() ? "" : "; ") + host.failure;
     for (const std::string& base : host.names)
-      if (auto node = NodeName::parse(base + "@" + name)) peers.insert(Peer{*node});
+      if (auto node = NodeName::parse(std::string(base).append("@").append(name)))
+        peers.insert(Peer{*node});
   }
   if (!any_answered) return report_unknown(now, failures);
   Pass pass = Pass::list(std::move(peers));

@@ -53,10 +53,6 @@ SealedBox::SealedBox(std::string_view secret, std::string_view purpose)
   must(EVP_DecryptInit_ex(opener_.get(), EVP_aes_256_gcm(), nullptr, bytes_of(key), nullptr));
 }
 
-SealedBox::~SealedBox() = default;
-SealedBox::SealedBox(SealedBox&&) noexcept = default;
-SealedBox& SealedBox::operator=(SealedBox&&) noexcept = default;
-
 std::string SealedBox::seal(const Nonce& nonce, std::string_view header, std::string_view text) {
   EVP_CIPHER_CTX* const context = sealer_.get();
   std::string sealed(text.size() + tag_size, '\0');

@@ -29,9 +29,6 @@ class SealedBox {
   using Nonce = std::array<std::uint8_t, nonce_size>;
 
   SealedBox(std::string_view secret, std::string_view purpose);
-  ~SealedBox();
-  SealedBox(SealedBox&&) noexcept;
-  SealedBox& operator=(SealedBox&&) noexcept;
 
   /// Ciphertext and tag; `header` is authenticated with it and stays readable.
   [[nodiscard]] std::string seal(const Nonce& nonce, std::string_view header,

@@ -51,10 +51,10 @@ Settings Settings::list(std::vector<Settings> items) {
   return settings;
 }
 
-Settings Settings::map(std::vector<std::pair<std::string, Settings>> entries) {
+Settings Settings::map(const std::vector<std::pair<std::string, Settings>>& entries) {
   Settings settings;
   settings.kind_ = Kind::map;
-  for (auto& [key, value] : entries) settings.set(std::move(key), std::move(value));
+  for (const auto& [key, value] : entries) settings.set(key, value);
   return settings;
 }
 

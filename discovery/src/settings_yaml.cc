@@ -140,7 +140,7 @@ class SettingsBuilder : public YAML::EventHandler {
   std::size_t values_ = 0;
 };
 
-Result<Settings> Settings::parse(std::string_view text, std::string source) {
+Result<Settings> Settings::parse(std::string_view text, const std::string& source) {
   if (text.size() > max_bytes) return bad_input(source + ": larger than 1 MiB");
   SettingsBuilder builder(source);
   try {

@@ -25,7 +25,7 @@ constexpr std::uint16_t default_port = 4369;  ///< ERL_EPMD_PORT is read by call
 constexpr std::size_t max_name = 255;
 constexpr std::size_t max_extra = 255;
 constexpr std::size_t max_request = 1024;  ///< Longer ones are an Error: epmd's are shorter, too.
-constexpr std::size_t max_names_answer = 256 * 1024;
+constexpr std::size_t max_names_answer = std::size_t{256} * 1024;
 
 constexpr std::uint8_t normal_node = 77;
 constexpr std::uint8_t hidden_node = 72;

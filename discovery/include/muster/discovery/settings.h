@@ -29,7 +29,12 @@ namespace muster {
 class Settings {
  public:
   enum class Kind { null, scalar, list, map };
-  struct Entry;
+  template <class T>
+  struct KeyAndValue {
+    T key;  ///< A scalar; a value of its own so that it has a place.
+    T value;
+  };
+  using Entry = KeyAndValue<Settings>;
 
   Settings() = default;  ///< null: reads like an absent key.
   // Implicit on purpose: trees built in C++ read like the YAML that they stand for.
@@ -45,10 +50,10 @@ class Settings {
       : Settings(std::to_string(value)) {}
 
   static Settings list(std::vector<Settings> items);
-  static Settings map(std::vector<std::pair<std::string, Settings>> entries = {});
+  static Settings map(const std::vector<std::pair<std::string, Settings>>& entries = {});
 
   /// `source` stands before line and column in errors.
-  static Result<Settings> parse(std::string_view text, std::string source = "settings");
+  static Result<Settings> parse(std::string_view text, const std::string& source = "settings");
   static Result<Settings> load(const std::filesystem::path& file);
 
   [[nodiscard]] Kind kind() const { return kind_; }
@@ -81,11 +86,6 @@ class Settings {
   std::shared_ptr<const std::string> source_;
   int line_ = 0;
   int column_ = 0;
-};
-
-struct Settings::Entry {
-  Settings key;  ///< A scalar; a value of its own so that it has a place.
-  Settings value;
 };
 
 /// `500ms`, `5s`, `1h`, `infinity` or bare milliseconds; units ns us ms s m h d.

@@ -89,7 +89,7 @@ struct NamesFound {
 
 struct ReadFile {
   std::filesystem::path path = {};
-  std::size_t most_bytes = 64 * 1024;
+  std::size_t most_bytes = std::size_t{64} * 1024;
 };
 struct FileRead {
   Result<std::string> content = {};
