@@ -16,7 +16,7 @@ namespace muster::discovery {
 
 class DatagramGroup {
  public:
-  explicit DatagramGroup(boost::asio::any_io_executor executor) : socket_(std::move(executor)) {}
+  explicit DatagramGroup(const boost::asio::any_io_executor& executor) : socket_(executor) {}
 
   Result<void> open(const OpenGroup& group);
   void send(std::string_view datagram);

@@ -134,7 +134,7 @@ class Topologies::Shell : private TopologySink {
   void connect(AttemptId id, const Peer& peer, Duration within) override {
     plumbing_.connect(
         peer, within,
-        [weak = std::weak_ptr(alive_), executor = executor_, id](DialOutcome outcome) {
+        [weak = std::weak_ptr(alive_), executor = executor_, id](const DialOutcome& outcome) {
           later(weak, executor, [id, outcome](Shell& shell) {
             shell.machine_.connected(read_clock(), id, outcome);
           });
@@ -142,7 +142,7 @@ class Topologies::Shell : private TopologySink {
   }
   void disconnect(AttemptId id, const NodeName& name) override {
     plumbing_.disconnect(
-        name, [weak = std::weak_ptr(alive_), executor = executor_, id](DialOutcome outcome) {
+        name, [weak = std::weak_ptr(alive_), executor = executor_, id](const DialOutcome& outcome) {
           later(weak, executor, [id, outcome](Shell& shell) {
             shell.machine_.disconnected(read_clock(), id, outcome);
           });
