@@ -70,7 +70,8 @@ HttpResponse AdminRoutes::ready() {
     if (table.readiness != cache::Readiness::ready)
       waiting.push_back(json::object{{"table", table.definition.name}, {"detail", table.detail}});
   const bool all = waiting.empty();
-  HttpResponse response = replied(json::object{{"ready", all}, {"waiting_for", std::move(waiting)}});
+  HttpResponse response =
+      replied(json::object{{"ready", all}, {"waiting_for", std::move(waiting)}});
   response.status = all ? 200 : 503;
   return response;
 }
