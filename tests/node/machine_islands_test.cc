@@ -173,8 +173,11 @@ TEST(NodeFaults, ACutNeedsTheSwitchAndHealsAtOnce) {
   net.run(1s);
   EXPECT_EQ(net[0].connected().size(), 1u);  // Silent: nobody knows yet.
   net.run(1s);
-  EXPECT_EQ(net.host(0).last(Kind::nodedown)->reason, DownReason::silent);
-  EXPECT_EQ(net.host(1).last(Kind::nodedown)->reason, DownReason::silent);
+  // Whoever notices first closes the link; the other may hear that.
+  const auto silent = [&](std::size_t i) {
+    return net.host(i).last(Kind::nodedown)->reason == DownReason::silent;
+  };
+  EXPECT_TRUE(silent(0) || silent(1));
   net.run(30s);
   EXPECT_TRUE(net[0].connected().empty());
   std::string reason;
