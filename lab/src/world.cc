@@ -181,7 +181,6 @@ void World::answered(std::size_t id, const Result<cache::Written>& result) {
   }
   operation.applied = result->applied;
   operation.acknowledged = result->acknowledged;
-  if (operation.applied) operation.holders.emplace(operation.node, now());
   for (const NodeName& holder : result->holders)
     if (operation.applied) operation.holders.emplace(index_of(holder), now());
   trace_.say(now(), "client: {} {}{}, {} holders", id,
