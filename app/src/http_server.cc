@@ -147,7 +147,10 @@ asio::awaitable<bool> HttpServer::Impl::serve_one(Connection& connection,
     if (error.category() != http::make_error_code(http::error::bad_method).category() ||
         error == http::error::end_of_stream)
       co_return false;
-    HttpResponse bad = refusal(error == http::error::header_limit ? 431 : 400, "bad request");
+    HttpResponse bad = refusal(error == http::error::header_limit ? 431
+                               : error == http::error::body_limit ? 413
+                                                                  : 400,
+                               "bad request");
     (void)co_await send(connection, parser, std::move(bad), false);
     co_return false;
   }

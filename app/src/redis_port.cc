@@ -160,18 +160,23 @@ class RedisPort::Impl::Connection {
     port_.held_ += bytes.size();
   }
 
-  void consume_held() {
+  std::size_t consume_held() {
     const std::size_t used = consume(held_);
     port_.held_ -= used;
     if (used == held_.size() && held_.capacity() > read_size)
       held_ = std::string();
     else
       held_.erase(0, used);
+    return used;
   }
 
   void finish_turn() {
     if (port_.held_ > held_max && held_.size() > read_size) return close();
     flush();
+    // What was held back for want of room, now that all is sent.
+    while (!closed_ && !writing_ && !held_.empty() && !session_.held_back() &&
+           !session_.closing() && consume_held() > 0)
+      flush();
     if (closed_) return;
     if (session_.closing()) {
       if (!writing_ && session_.open() == 0) close();
@@ -202,7 +207,6 @@ class RedisPort::Impl::Connection {
   /// After room was made: requests may be waiting.
   void go_on() {
     progress_ = std::chrono::steady_clock::now();
-    if (!held_.empty() && !session_.held_back()) consume_held();
     finish_turn();
   }
 

@@ -119,7 +119,7 @@ constexpr const char* requests[] = {"PING",
                                     "SET n 6 NX GET",
                                     "SET n 1 EXAT 1",
                                     "GET n",
-                                   
+
                                     "TTL nokey",
                                     "PTTL nokey",
                                     "EXPIRE nokey 10",

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The verbs and flags; the one unit that knows CLI11.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <iostream>
 
 #include "options.h"
@@ -32,6 +33,7 @@ class CommandLine {
   }
 
   int run(int count, char** words) {
+    if (count > 1 && !knows(words[1])) return usage;
     try {
       app_.parse(count, words);
     } catch (const CLI::ParseError& error) {
@@ -42,6 +44,17 @@ class CommandLine {
   }
 
  private:
+  /// A verb that does not exist is told with the nearest that does.
+  bool knows(const std::string& word) {
+    if (word.starts_with('-')) return true;
+    std::vector<std::string> verbs;
+    for (const CLI::App* sub : app_.get_subcommands(nullptr)) verbs.push_back(sub->get_name());
+    if (std::ranges::find(verbs, word) != verbs.end()) return true;
+    fail("unknown command '" + word.substr(0, 60) + "'" + did_you_mean(word, verbs) +
+         " (muster --help lists them)");
+    return false;
+  }
+
   CLI::App* add(CLI::App& parent, const char* name, const char* help, const char* examples,
                 Verb verb) {
     CLI::App* sub = parent.add_subcommand(name, help);

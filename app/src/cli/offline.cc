@@ -10,6 +10,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 
 #include "muster/app/instance.h"
 #include "muster/discovery/port_mapper_client.h"
@@ -109,8 +110,13 @@ int discover(const Options& options) {
   LookOnly plumbing;
   discovery::Topologies::Options look_options;
   look_options.context = std::move(*context);
-  look_options.log = program_log(Level::warn, config->log_format);
-  look_options.on_pass = [&options](const std::string& topology, const discovery::Pass& pass) {
+  look_options.log = program_log(Level::error, config->log_format);
+  std::map<std::string, std::pair<PeerSet, std::string>> told;  // One line per change.
+  look_options.on_pass = [&](const std::string& topology, const discovery::Pass& pass) {
+    auto seen = std::pair(pass.peers, pass.reason);
+    const auto before = told.find(topology);
+    if (before != told.end() && before->second == seen) return;
+    told[topology] = std::move(seen);
     print_pass(topology, pass, options.json);
   };
   discovery::Topologies topologies(loop.get_executor(), plumbing, std::move(look_options));
