@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // See node_shell.h.  This file: how topologies connect by this node, from any thread.
-#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <utility>
 
@@ -20,45 +19,54 @@ DialOutcome not_running() {
   return outcome;
 }
 
-/// Exactly once, by the machine or by the deadline, whichever comes first.
-struct Question {
-  Question(const Strand& strand, discovery::Plumbing::Done d)
-      : deadline(strand), done(std::move(d)) {}
-  void answer(const DialOutcome& outcome) {
-    deadline.cancel();
-    if (auto callback = std::exchange(done, nullptr)) callback(outcome);
-  }
-  Timer deadline;
-  discovery::Plumbing::Done done;
-};
-
 }  // namespace
 
 void Node::Impl::connect(const Peer& peer, Duration within, Done done) {
   asio::post(strand_, [weak = weak_from_this(), peer, within, done = std::move(done)]() mutable {
     const auto self = weak.lock();
-    if (!self) return done(not_running());
-    self->plumb(peer, within, std::move(done));
+    if (!self || !self->started_ || self->stopping_.happened()) return done(not_running());
+    self->tasks_.spawn(self->plumb(peer, within, std::move(done)));
   });
 }
 
-void Node::Impl::plumb(const Peer& peer, Duration within, Done done) {
-  if (!started_ || stopping_.happened()) return done(not_running());
-  const auto question = std::make_shared<Question>(strand_, std::move(done));
-  question->deadline.expires_after(within);
-  question->deadline.async_wait([weak = std::weak_ptr(question), peer](const error_code& error) {
-    const auto waiting = weak.lock();
-    if (error || !waiting) return;
-    DialOutcome late;
-    late.problem = DialProblem::timed_out;
-    late.detail = peer.name.text();
-    waiting->answer(late);
-  });
+asio::awaitable<void> Node::Impl::plumb(Peer peer, Duration within, Done done) {
+  const auto outcome = co_await ask(peer, within);
+  DialOutcome result;
+  if (stopping_.happened()) {
+    result = not_running();
+  } else if (outcome) {
+    result = outcome_of(peer.name, *outcome);
+  } else {
+    result.problem = DialProblem::timed_out;
+    result.detail = peer.name.text();
+  }
+  done(result);
+}
+
+/// Nothing when it takes longer than `patience`, or the node stops.
+asio::awaitable<std::optional<ConnectOutcome>> Node::Impl::ask(Peer peer, Duration patience) {
+  const auto answered = std::make_shared<Happening>(strand_);
+  const auto outcome = std::make_shared<std::optional<ConnectOutcome>>();
+  waiting_.push_back(answered.get());
   turn([&](Now now) {
-    machine_->connect(now, peer, [this, question, peer](Now, const ConnectOutcome& outcome) {
-      question->answer(outcome_of(peer.name, outcome));
+    machine_->connect(now, peer, [answered, outcome](Now, const ConnectOutcome& ended) {
+      *outcome = ended;
+      answered->set();
     });
   });
+  (void)co_await answered->wait(patience);
+  waiting_.remove(answered.get());
+  co_return *outcome;
+}
+
+asio::awaitable<ConnectOutcome> Node::Impl::connect(Peer peer) {
+  ConnectOutcome not_now;
+  not_now.reason = "the node is not running";
+  if (!started_ || stopping_.happened()) co_return not_now;
+  calls_.begin();
+  auto outcome = co_await ask(std::move(peer), Duration::max());
+  calls_.end();
+  co_return outcome.value_or(not_now);
 }
 
 DialOutcome Node::Impl::outcome_of(const NodeName& name, const ConnectOutcome& outcome) const {

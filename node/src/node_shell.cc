@@ -141,14 +141,7 @@ void Node::Impl::close(LinkId link) {
 
 void Node::Impl::persist(const NodeState& state) {
   view_is_old_ = true;
-  if (!state_file_) return;
-  const auto saved = state_file_->save(state);
-  const std::string text = saved ? "" : saved.error().text();
-  if (saved) {
-    said_.forget("state");
-  } else if (said_.news("state", text, turn_.mono)) {
-    log_.error("what this node remembers is not on disk: {}", text);
-  }
+  if (state_keeper_) state_keeper_->save(state);
 }
 
 void Node::Impl::report(Now now, const NodeEvent& event) {

@@ -24,7 +24,7 @@
 #include "muster/node/node.h"
 #include "port_mapper/registration.h"
 #include "said_once.h"
-#include "state_file.h"
+#include "state_keeper.h"
 #include "task_group.h"
 #include "transport/transport.h"
 
@@ -85,7 +85,8 @@ class Node::Impl final : public std::enable_shared_from_this<Node::Impl>,
   // node_plumbing.cc
   [[nodiscard]] discovery::DialOutcome outcome_of(const NodeName& name,
                                                   const ConnectOutcome& outcome) const;
-  void plumb(const Peer& peer, Duration within, Done done);
+  asio::awaitable<void> plumb(Peer peer, Duration within, Done done);
+  asio::awaitable<std::optional<ConnectOutcome>> ask(Peer peer, Duration patience);
 
   // Fabric: the machine's, and a turn that ends soon after what is sent.
   [[nodiscard]] const Member& self() const override { return machine_->self(); }
@@ -139,7 +140,7 @@ class Node::Impl final : public std::enable_shared_from_this<Node::Impl>,
   std::uint64_t seed_ = 0;
 
   std::optional<DirectoryLock> lock_;
-  std::optional<StateFile> state_file_;
+  std::unique_ptr<StateKeeper> state_keeper_;
   NodeState state_;  ///< As loaded.
   std::unique_ptr<Transport> transport_;
   std::unique_ptr<NodeMachine> machine_;

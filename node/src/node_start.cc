@@ -57,12 +57,12 @@ Result<void> Node::Impl::take_directory() {
   if (settings_.directory.empty()) return {};
   auto lock = DirectoryLock::take(settings_.directory);
   if (!lock) return lock.error();
-  StateFile file(settings_.directory, settings_.name);
-  auto state = file.load();
+  auto keeper = std::make_unique<StateKeeper>(StateFile(settings_.directory, settings_.name), log_);
+  auto state = keeper->load();
   if (!state) return state.error();
   lock_ = std::move(*lock);
   state_ = std::move(*state);
-  state_file_ = std::move(file);
+  state_keeper_ = std::move(keeper);
   return {};
 }
 
@@ -220,26 +220,6 @@ asio::awaitable<void> Node::Impl::run_timer() {
   }
 }
 
-asio::awaitable<ConnectOutcome> Node::Impl::connect(Peer peer) {
-  ConnectOutcome outcome;
-  outcome.reason = "the node is not running";
-  if (!started_ || stopping_.happened()) co_return outcome;
-  calls_.begin();
-  const auto done = std::make_shared<Happening>(strand_);
-  const auto result = std::make_shared<ConnectOutcome>(outcome);
-  waiting_.push_back(done.get());
-  turn([&](Now now) {
-    machine_->connect(now, peer, [done, result](Now, const ConnectOutcome& ended) {
-      *result = ended;
-      done->set();
-    });
-  });
-  (void)co_await done->wait();
-  waiting_.remove(done.get());
-  calls_.end();
-  co_return *result;
-}
-
 asio::awaitable<Result<void>> Node::Impl::leave() {
   if (!started_ || stopping_.happened()) co_return bad_input("the node is not running");
   calls_.begin();
@@ -266,6 +246,7 @@ asio::awaitable<void> Node::Impl::stop() {
   if (transport_) co_await transport_->stop();
   co_await calls_.wait();
   co_await tasks_.wait();
+  state_keeper_.reset();  // Waits for a write under way.
   lock_.reset();
   stopped_.set();
 }

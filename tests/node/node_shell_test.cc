@@ -302,6 +302,35 @@ TEST(NodeShell, AWeakCookieIsRefusedOffLoopbackAndWarnedAboutOnIt) {
   }
 }
 
+TEST(NodeShell, NodesMeetOverIpv6) {
+  boost::asio::io_context io;
+  boost::asio::ip::tcp::acceptor probe(io);
+  boost::system::error_code error;
+  probe.open(boost::asio::ip::tcp::v6(), error);
+  const boost::asio::ip::tcp::endpoint here(boost::asio::ip::address_v6::loopback(), 0);
+  if (!error) probe.bind(here, error);
+  if (error) GTEST_SKIP() << "this host has no ::1";
+  Loop loop;
+  TestNode a(loop, settings_of("a@::1"));
+  TestNode b(loop, settings_of("b@::1"));
+  ASSERT_TRUE(a.start());
+  ASSERT_TRUE(b.start());
+  const auto outcome = a.connect(b);
+  EXPECT_TRUE(outcome.connected) << outcome.reason;
+}
+
+TEST(NodeShell, ShortNamesAreReachedAtEveryLoopbackAddressOfTheHost) {
+  Loop loop;
+  TestNode a(loop, settings_of("a@localhost"));
+  TestNode b(loop, settings_of("b@localhost"));
+  ASSERT_TRUE(a.start());
+  ASSERT_TRUE(b.start());
+  Peer peer = b.node().view()->advertised;
+  peer.address = "";  // Whatever localhost resolves to.
+  const auto outcome = loop.run(a.node().connect(peer));
+  EXPECT_TRUE(outcome.connected) << outcome.reason;
+}
+
 TEST(NodeShell, StopAtAnyMomentLeavesNothing) {
   for (int moment = 0; moment < 40; ++moment) {
     Loop loop;

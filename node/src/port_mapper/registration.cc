@@ -39,8 +39,9 @@ PortMapperRegistration::PortMapperRegistration(const Strand& strand, Options opt
 asio::awaitable<Result<void>> PortMapperRegistration::start() {
   settled_.expires_at(never);
   tasks_.spawn(run());
-  while (!first_ && !stopping_) (void)co_await settled_.async_wait(await_tuple);
-  co_return first_.value_or(Result<void>());
+  while (!settled_once_ && !stopping_) (void)co_await settled_.async_wait(await_tuple);
+  if (failure_) co_return *failure_;
+  co_return Result<void>();
 }
 
 asio::awaitable<void> PortMapperRegistration::stop() {
@@ -52,9 +53,9 @@ asio::awaitable<void> PortMapperRegistration::stop() {
   co_await tasks_.wait();
 }
 
-void PortMapperRegistration::settle(Result<void> first) {
-  if (first_) return;
-  first_ = std::move(first);
+void PortMapperRegistration::settle(std::optional<Error> failure) {
+  if (std::exchange(settled_once_, true)) return;
+  failure_ = std::move(failure);
   settled_.cancel();
 }
 
@@ -78,7 +79,7 @@ asio::awaitable<void> PortMapperRegistration::run() {
         auto text = fmt::format(
             "the name {} is in use by another node of this host (port mapper at port {})",
             options_.node.name, options_.port);
-        if (!first_) {
+        if (!settled_once_) {
           settle(bad_input(std::move(text)));
           co_return;
         }
@@ -87,7 +88,7 @@ asio::awaitable<void> PortMapperRegistration::run() {
         break;
       }
       case Outcome::unusable:
-        settle({});
+        settle(std::nullopt);
         co_await pause(unusable_pause);
         break;
     }
@@ -119,7 +120,7 @@ asio::awaitable<PortMapperRegistration::Outcome> PortMapperRegistration::registe
   if (!answer->ok) co_return Outcome::name_taken;
   said_.forget("mapper");
   log_.info("registered with the port mapper at port {}", options_.port);
-  settle({});
+  settle(std::nullopt);
   std::string space(64, '\0');
   for (;;) {
     const auto [end, count] = co_await socket_.async_read_some(asio::buffer(space), await_tuple);
@@ -159,14 +160,14 @@ asio::awaitable<bool> PortMapperRegistration::serve() {
     if (said_.news("serve", text, std::chrono::steady_clock::now())) {
       log_.warn("cannot serve a port mapper at port {}: {}", options_.port, text);
     }
-    settle({});
+    settle(std::nullopt);
     co_await pause(unusable_pause);
     co_return false;
   }
   server->add_own(options_.node);
   server_ = std::move(server);
   log_.info("no port mapper runs at port {}: serving it", options_.port);
-  settle({});
+  settle(std::nullopt);
   while (!stopping_) {
     pause_.expires_at(never);
     (void)co_await pause_.async_wait(await_tuple);

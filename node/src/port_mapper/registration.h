@@ -50,7 +50,7 @@ class PortMapperRegistration {
   asio::awaitable<Result<port_mapper::AliveAnswer>> say_alive();
   asio::awaitable<bool> serve();
   asio::awaitable<void> pause(Duration about);
-  void settle(Result<void> first);
+  void settle(std::optional<Error> failure);
 
   Strand strand_;
   Options options_;
@@ -60,7 +60,8 @@ class PortMapperRegistration {
   Socket socket_;
   Timer pause_;
   Timer settled_;
-  std::optional<Result<void>> first_;  ///< How the first attempt ended.
+  bool settled_once_ = false;
+  std::optional<Error> failure_;  ///< Of the first attempt.
   std::unique_ptr<PortMapperServer> server_;
   SaidOnce said_;
   bool stopping_ = false;

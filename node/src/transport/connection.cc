@@ -17,6 +17,8 @@ namespace {
 constexpr std::size_t read_size = std::size_t{64} << 10;
 constexpr std::size_t round_max = std::size_t{256} << 10;
 constexpr std::size_t drained_below = std::size_t{256} << 10;
+/// What an idle link keeps of its buffer; bulk makes it grow.
+constexpr std::size_t keep_below = std::size_t{64} << 10;
 constexpr std::size_t handshake_max = std::size_t{16} << 10;
 constexpr Duration linger = std::chrono::seconds(1);
 
@@ -34,12 +36,13 @@ void tune(Socket& socket) {
 }  // namespace
 
 Connection::Connection(const Strand& strand, Socket socket, const TlsContext& tls,
-                       TlsContext::Role role, std::string remote)
+                       TlsContext::Role role, std::string remote, Scratch& scratch)
     : tasks_(strand),
       socket_(std::move(socket)),
       tls_(tls.open(role)),
       remote_(std::move(remote)),
-      watchdog_(strand, tasks_, [this] { abort("timed out"); }) {
+      watchdog_(strand, tasks_, [this] { abort("timed out"); }),
+      scratch_(scratch) {
   tune(socket_);
 }
 
@@ -105,9 +108,9 @@ asio::awaitable<void> Connection::finish() {
   co_await tasks_.wait();
 }
 
-void Connection::drain(std::string& scratch, const std::function<bool(std::string_view)>& deliver) {
+void Connection::drain(const std::function<bool(std::string_view)>& deliver) {
   while (state_ == State::open) {
-    const std::string_view plain = tls_->read(scratch);
+    const std::string_view plain = tls_->read(scratch_.read);
     if (plain.empty()) break;
     reader_.push(plain);
     while (state_ == State::open) {
@@ -129,11 +132,12 @@ void Connection::push(Lane lane, Bytes frame) {
 
 void Connection::flush() {
   if (writing_ || state_ == State::closed) return;
-  plain_.clear();
+  std::string& plain = scratch_.write;
+  plain.clear();
   const std::size_t before = queue_.bytes();
-  queue_.take(plain_, round_max);
+  queue_.take(plain, round_max);
   in_flight_frames_ = before - queue_.bytes();
-  if (!plain_.empty() && !tls_->write(plain_)) return abort(tls_->failure_text());
+  if (!plain.empty() && !tls_->write(plain)) return abort(tls_->failure_text());
   if (state_ == State::closing && queue_.empty() && !std::exchange(said_goodbye_, true)) {
     tls_->close();
   }
@@ -155,6 +159,7 @@ void Connection::flush() {
 void Connection::written(const error_code& error) {
   writing_ = false;
   in_flight_frames_ = 0;
+  if (in_flight_.capacity() > keep_below && queue_.empty()) std::string().swap(in_flight_);
   if (error) return fail_read(error);
   if (state_ == State::open && owner_ != nullptr && queue_.bytes() < drained_below) {
     owner_->drained(*this);

@@ -36,8 +36,14 @@ class Connection {
     virtual void drained(Connection& link) = 0;
   };
 
+  struct Scratch {
+    std::string read = std::string(std::size_t{16} << 10, '\0');  ///< One record of TLS.
+    std::string write;
+  };
+
+  /// `scratch` is used within calls only: all connections of a strand may share it.
   Connection(const Strand& strand, Socket socket, const TlsContext& tls, TlsContext::Role role,
-             std::string remote);
+             std::string remote, Scratch& scratch);
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
@@ -50,7 +56,7 @@ class Connection {
   asio::awaitable<void> finish();
 
   /// Calls `deliver` for each complete frame, until it returns false or the link is closed.
-  void drain(std::string& scratch, const std::function<bool(std::string_view)>& deliver);
+  void drain(const std::function<bool(std::string_view)>& deliver);
   void push(Lane lane, Bytes frame);
   [[nodiscard]] std::size_t queued() const { return queue_.bytes() + in_flight_frames_; }
   /// Starts writing what is queued, unless a write is under way.
@@ -90,7 +96,7 @@ class Connection {
   std::string received_;  ///< Ciphertext of the last read.
 
   FrameQueue queue_;
-  std::string plain_;      ///< What the next write shall carry.
+  Scratch& scratch_;
   std::string in_flight_;  ///< Ciphertext under way.
   std::size_t in_flight_frames_ = 0;
   bool writing_ = false;

@@ -92,7 +92,8 @@ void Transport::make_room(const asio::ip::address& address) {
 }
 
 asio::awaitable<void> Transport::serve(Socket socket, tcp::endpoint remote) {
-  Connection link(strand_, std::move(socket), tls_, TlsContext::Role::acceptor, to_text(remote));
+  Connection link(strand_, std::move(socket), tls_, TlsContext::Role::acceptor, to_text(remote),
+                  scratch_);
   all_.insert(&link);
   unproved_.push_back({remote.address(), &link});
   auto proved = co_await link.handshake(options_.handshake_deadline);

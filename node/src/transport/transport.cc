@@ -36,8 +36,7 @@ Transport::Transport(const Strand& strand, Options options, const Key& key, Log 
       owner_(owner),
       tasks_(strand),
       closing_(strand),
-      accept_pause_(strand),
-      scratch_(std::size_t{16} << 10, '\0') {}
+      accept_pause_(strand) {}
 
 void Transport::dial(LinkId link, const Peer& peer) { tasks_.spawn(run_dial(link, peer)); }
 
@@ -54,7 +53,7 @@ asio::awaitable<void> Transport::run_dial(LinkId id, Peer peer) {
     problem = dial.dialler.problem();
   } else if (!dial.given_up && !stopping_) {
     link = std::make_unique<Connection>(strand_, std::move(*socket), tls_,
-                                        TlsContext::Role::dialler, dial.dialler.remote());
+                                        TlsContext::Role::dialler, dial.dialler.remote(), scratch_);
     link->id = id;
     dial.link = link.get();
     all_.insert(link.get());
@@ -93,9 +92,8 @@ asio::awaitable<void> Transport::run_link(Connection& link) {
 
 void Transport::readable(Connection& link) {
   if (links_.count(link.id) == 0) return;
-  owner_.readable(link.id, [&](const std::function<bool(std::string_view)>& deliver) {
-    link.drain(scratch_, deliver);
-  });
+  owner_.readable(
+      link.id, [&](const std::function<bool(std::string_view)>& deliver) { link.drain(deliver); });
 }
 
 void Transport::drained(Connection& link) {

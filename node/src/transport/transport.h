@@ -119,7 +119,7 @@ class Transport final : private Connection::Owner {
   std::set<Connection*> all_;
   std::list<Unproved> unproved_;  ///< Oldest first.
   std::vector<LinkId> to_flush_;
-  std::string scratch_;
+  Connection::Scratch scratch_;
   SaidOnce said_;
 };
 
