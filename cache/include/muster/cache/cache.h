@@ -3,21 +3,22 @@
 // The replicated tables of a node, to embed: storage thread, timers and completions around the
 // CacheMachine.
 //
-//   cache::Cache cache(node, {.tables = {{.name = "session", .ttl = 30min}}, .directory = "./a"},
-//   log); if (auto opened = co_await cache.open(); !opened) ...    // after node.open(), before
-//   node.start() unsplit::Unsplit unsplit(cache, {}, log);                // heals splits; between
-//   open() and start() if (auto started = co_await cache.start(); !started) ... // after
-//   node.start() co_await cache.wait_for_tables(15s); auto written = co_await cache.put("session",
-//   Key("sid"), "alice"); auto found = cache.find_local("session", "sid");         // any thread,
-//   no loop co_await cache.stop();                                   // before node.stop()
+//   cache::Cache cache(node, settings, log);      // settings.tables, settings.directory
+//   co_await cache.open();                        // after node.open(), before node.start()
+//   unsplit::Unsplit unsplit(cache, {}, log);     // heals splits; between open() and start()
+//   co_await cache.start();                       // after node.start()
+//   co_await cache.wait_for_tables(15s);
+//   auto written = co_await cache.put("session", Key("sid"), "alice");
+//   auto found = cache.find_local("session", "sid");   // any thread, without the loop
+//   co_await cache.stop();                        // before node.stop()
 //
 // Threads: the machine lives on the node's strand.  Awaitables may be awaited from any executor and
-// complete there; the
-// *_blocking calls are for threads that do not run the node's executor alone, and are an error at
-// once on its strand. Errors: sentences that say what to do (directory in use, foreign or newer
-// files, disk full, table not ready). Stop: stop() from any thread, more than once; when it
-// completes what was stored is durable, nothing of ours runs any more, and calls still open have
-// completed with an error.
+// complete there; the *_blocking calls are for threads that do not run the node's executor alone,
+// and are an error at once on its strand.
+// Errors: sentences that say what to do (directory in use, foreign or newer files, disk full, table
+// not ready).
+// Stop: stop() from any thread, more than once; when it completes what was written is durable,
+// nothing of ours runs any more, and calls still open have completed with an error.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -83,12 +84,13 @@ class Cache {
   Result<Written> write_blocking(std::string table, Write write, WriteOptions options = {});
   Result<std::optional<std::string>> get_blocking(std::string table, Key key);
 
-  // Local reads: any thread, without the loop; only what this node's copy holds, ready or not.
+  // Local reads: any thread, without the loop, after open(); only what this node's copy holds,
+  // ready or not.  Many keys at once: table(name)->get_many(keys, time(), ...).
   [[nodiscard]] std::optional<Table::Found> find_local(std::string_view table,
                                                        std::string_view key) const;
   [[nodiscard]] std::shared_ptr<const Table> table(std::string_view name) const;
   [[nodiscard]] bool ready() const;
-  /// Cluster time, at most a few milliseconds old; what decides whether an entry has expired.
+  /// Cluster time, which decides whether an entry has expired.
   [[nodiscard]] Timestamp time() const;
 
   boost::asio::awaitable<std::vector<TableStatus>> status() const;

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: MIT
+#include "cache_shell.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <random>
+
+namespace muster::cache {
+
+namespace asio = boost::asio;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// The image of a cache without a directory.
+class EmptyImage final : public StoreImage {
+ public:
+  [[nodiscard]] std::vector<std::string> tables() const override { return {}; }
+  Result<void> for_each(std::string_view, Space, const Visit&) const override { return {}; }
+};
+
+bool wants_disk(const TableDefinition& table) { return table.storage != Storage::ram_copies; }
+
+Now now() {
+  return {.mono = std::chrono::steady_clock::now(),
+          .wall = std::chrono::time_point_cast<std::chrono::microseconds>(
+              std::chrono::system_clock::now())};
+}
+
+}  // namespace
+
+Cache::Impl::Impl(node::Node& node, CacheSettings settings, Log log)
+    : node_(node),
+      settings_(std::move(settings)),
+      log_(std::move(log)),
+      timer_(node.strand()),
+      stored_(node.strand(), never),
+      timer_ran_(node.strand(), never),
+      finished_(node.strand(), never) {}
+
+// --- Life ------------------------------------------------------------------------------------
+
+asio::awaitable<Result<void>> Cache::Impl::open() {
+  if (machine_) co_return Result<void>();
+  if (auto opened = open_store(); !opened) co_return opened;
+  if (auto opened = open_machine(); !opened) {
+    store_.reset();
+    co_return opened;
+  }
+  publish(now());
+  if (store_) {
+    // On the storage thread: carries the answers over, and no more than that.
+    store_->run(
+        [weak = weak_from_this(), strand = node_.strand()](std::vector<StoreAnswer> answers) {
+          asio::post(strand, [weak, answers = std::move(answers)] {
+            if (const auto self = weak.lock()) self->durable(answers);
+          });
+        });
+  }
+  co_return Result<void>();
+}
+
+Result<void> Cache::Impl::open_store() {
+  if (settings_.directory.empty()) {
+    const auto table = std::ranges::find_if(settings_.tables, wants_disk);
+    if (table == settings_.tables.end()) return {};
+    return bad_input(fmt::format(
+        "table {} is kept as {} but the cache has no directory; name one or use ram_copies",
+        table->name, to_string(table->storage)));
+  }
+  LmdbStore::Options options;
+  options.environment.directory = settings_.directory;
+  auto store = LmdbStore::open(std::move(options), log_);
+  if (!store) return store.error();
+  store_ = std::move(*store);
+  return {};
+}
+
+Result<void> Cache::Impl::open_machine() {
+  const EmptyImage nothing;
+  const StoreImage* image = store_ ? static_cast<const StoreImage*>(store_.get()) : &nothing;
+  auto machine = CacheMachine::open(settings_.machine, settings_.tables, image, node_.fabric(),
+                                    *this, std::random_device{}());
+  if (!machine) return machine.error();
+  machine_ = std::move(*machine);
+  return {};
+}
+
+asio::awaitable<Result<void>> Cache::Impl::start() {
+  if (auto opened = co_await open(); !opened) co_return opened;
+  if (life_ != Life::idle) co_return bad_input("the cache was started already");
+  life_ = Life::started;
+  node_.fabric().attach(cache_service, machine_.get());
+  node_.at_turn_end([weak = weak_from_this()](Now at) {
+    if (const auto self = weak.lock()) self->end_of_turn(at);
+  });
+  node_.turn([this](Now at) { machine_->start(at); });
+  co_return Result<void>();
+}
+
+asio::awaitable<void> Cache::Impl::stop() {
+  if (life_ == Life::stopped) co_return;
+  if (life_ == Life::stopping) co_return co_await until(finished_);
+  const bool was_started = life_ == Life::started;
+  life_ = Life::stopping;
+  for (auto& open : open_calls_) open();
+  open_calls_.clear();
+  timer_.cancel();
+  if (timer_waits_ > 0) co_await until(timer_ran_);
+  if (was_started) {
+    co_await store_the_rest();
+    node_.fabric().attach(cache_service, nullptr);
+  }
+  if (store_) co_await close_store();
+  life_ = Life::stopped;
+  finished_.cancel();
+}
+
+/// Until somebody cancels `signal`.
+asio::awaitable<void> Cache::Impl::until(asio::steady_timer& signal) {
+  boost::system::error_code ignored;
+  co_await signal.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+}
+
+/// The machine gathers rows for a moment before it stores them: that moment has passed now.
+asio::awaitable<void> Cache::Impl::store_the_rest() {
+  for (;;) {
+    while (batches_out_ > 0) co_await until(stored_);
+    node_.turn([this](Now at) {
+      at.mono = after(at.mono, settings_.machine.store_every);
+      machine_->flush(at);
+    });
+    if (batches_out_ == 0) co_return;
+  }
+}
+
+/// The storage thread ends after its last commit: not on the loop.
+asio::awaitable<void> Cache::Impl::close_store() {
+  asio::thread_pool waiter(1);
+  co_await asio::co_spawn(waiter, stop_store(), asio::use_awaitable);
+  waiter.join();
+}
+
+asio::awaitable<void> Cache::Impl::stop_store() {
+  store_->stop();
+  co_return;
+}
+
+Result<void> Cache::Impl::why_not() const {
+  switch (life_) {
+    case Life::idle:
+      return bad_input("the cache is not started");
+    case Life::started:
+      return {};
+    case Life::stopping:
+    case Life::stopped:
+      break;
+  }
+  return Error{asio::error::operation_aborted, "the cache is stopping"};
+}
+
+asio::awaitable<Result<void>> Cache::Impl::wait_for_tables(Duration progress) {
+  asio::steady_timer tick(node_.strand());
+  std::string seen;
+  auto last_progress = std::chrono::steady_clock::now();
+  while (life_ == Life::started) {
+    if (machine_->ready()) co_return Result<void>();
+    const auto moment = std::chrono::steady_clock::now();
+    std::string state = progress_text();
+    if (state != seen) last_progress = moment;
+    seen = std::move(state);
+    if (moment - last_progress >= progress) {
+      co_return Error{
+          asio::error::timed_out,
+          fmt::format("waited for tables, {} s without progress: {}",
+                      std::chrono::duration_cast<std::chrono::seconds>(progress).count(), seen)};
+    }
+    tick.expires_after(5ms);
+    boost::system::error_code ignored;
+    co_await tick.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+  }
+  co_return why_not();
+}
+
+asio::awaitable<std::vector<TableStatus>> Cache::Impl::status() {
+  co_return machine_ ? machine_->status(now()) : std::vector<TableStatus>();
+}
+
+// --- Turns, timers, storage --------------------------------------------------------------------
+
+void Cache::Impl::end_of_turn(Now at) {
+  if (life_ != Life::started) return;
+  machine_->flush(at);
+  publish(at);
+  arm();
+}
+
+void Cache::Impl::publish(Now at) {
+  local_.set_time(at, node_.fabric().cluster_time(at));
+  local_.publish(*machine_);
+}
+
+void Cache::Impl::arm() {
+  const Instant due = machine_->next_wake();
+  if (due == armed_ || due == never) return;
+  if (armed_ != never && due > armed_) return;  // An early wake is harmless and arms again.
+  armed_ = due;
+  timer_.expires_at(due);
+  ++timer_waits_;
+  timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
+    if (--self->timer_waits_ == 0) self->timer_ran_.cancel();
+    if (error || self->life_ != Life::started) return;
+    self->armed_ = never;
+    self->node_.turn([&](Now at) { self->machine_->wake(at); });
+  });
+}
+
+void Cache::Impl::store(StoreBatch batch) {
+  if (!store_) return;
+  if (life_ == Life::stopping) batch.urgent = true;
+  ++batches_out_;
+  store_->submit(std::move(batch));
+}
+
+void Cache::Impl::durable(const std::vector<StoreAnswer>& answers) {
+  batches_out_ -= answers.size();
+  stored_.cancel();
+  node_.turn([&](Now at) {
+    for (const StoreAnswer& answer : answers) {
+      machine_->stored(at, answer.table, answer.number, answer.failed);
+    }
+  });
+}
+
+// --- What is said ------------------------------------------------------------------------------
+
+void Cache::Impl::report(Now at, const CacheEvent& event) {
+  log_event(event);
+  for (const auto& handler : handlers_) handler(at, event);
+}
+
+std::string Cache::Impl::progress_text() const {
+  std::string text;
+  for (const TableStatus& table : machine_->status(now())) {
+    if (table.readiness == Readiness::ready) continue;
+    text += fmt::format("{}{}: {}", text.empty() ? "" : "; ", table.definition.name, table.detail);
+  }
+  return text;
+}
+
+void Cache::Impl::log_event(const CacheEvent& event) const {
+  using Kind = CacheEvent::Kind;
+  const std::string& self = node_.fabric().self().name.text();
+  const std::string by_peer = event.peer.empty() ? "" : " " + event.peer.text();
+  const std::string because = event.detail.empty() ? "" : ": " + event.detail;
+  switch (event.kind) {
+    case Kind::written:
+    case Kind::deleted:
+    case Kind::expired:
+      return;  // Keys are credentials.
+    case Kind::initiated:
+      return log_.info("table {} initiated on {}{}", event.table, self, because);
+    case Kind::joining:
+      return log_.info("table {} joins{} for {}{}", event.table, by_peer, self, because);
+    case Kind::joined:
+      return log_.info("table {}: {} for {}", event.table, event.detail, self);
+    case Kind::ready:
+      return log_.info("table {} is ready on {}{}", event.table, self, because);
+    case Kind::not_ready:
+      return log_.warn("table {} is not ready on {}{}", event.table, self, because);
+    case Kind::inconsistent_database:
+      return log_.warn("inconsistent_database: table {} with{}{}", event.table, by_peer, because);
+    case Kind::apart:
+      return log_.warn("table {} is apart from{}{}", event.table, by_peer, because);
+    case Kind::healed:
+      return log_.info("table {} healed with{}{}", event.table, by_peer, because);
+    case Kind::alarm:
+      return log_.error("table {}{}", event.table, because);
+  }
+}
+
+}  // namespace muster::cache

@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: MIT
+//
+// Whole caches on real nodes over loopback: sharing a table, coming back with a disk, local reads
+// beside writes, orderly ends.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <boost/asio/bind_executor.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <thread>
+
+#include "muster/cache/cache.h"
+#include "node/temp_dir.h"
+#include "node/test_nodes.h"
+
+namespace muster::cache {
+namespace {
+
+using node::Loop;
+using node::settings_of;
+using node::TempDir;
+using testing::HasSubstr;
+using namespace std::chrono_literals;
+
+/// A node with a cache, as a program has them; stopped when it goes away.
+class Host {
+ public:
+  Host(Loop& loop, std::string_view name, std::filesystem::path directory = {},
+       Durability durability = Durability::async)
+      : node(loop, settings_of(name)) {
+    TableDefinition table;
+    table.storage = directory.empty() ? Storage::ram_copies : Storage::disc_copies;
+    table.durability = durability;
+    CacheSettings settings;
+    settings.tables = {table};
+    settings.directory = std::move(directory);
+    settings.machine.start_alone_after = 200ms;
+    cache.emplace(node.node(), std::move(settings), node.book.log());
+  }
+  ~Host() { stop(); }
+
+  Result<void> open() {
+    if (auto opened = run(node.node().open()); !opened) return opened;
+    return run(cache->open());
+  }
+  Result<void> start() {
+    if (auto opened = open(); !opened) return opened;
+    if (auto started = node.start(); !started) return started;
+    return run(cache->start());
+  }
+  void stop() {
+    run(cache->stop());
+    node.stop();
+  }
+  bool ready() {
+    const auto waited = run(cache->wait_for_tables(20s));
+    EXPECT_TRUE(waited) << waited.error().text() << "\n" << node.book.all();
+    return waited.has_value();
+  }
+  Result<Written> put(std::string key, std::string value, std::optional<Duration> ttl = {}) {
+    return run(cache->put("session", Key(key), std::move(value), ttl));
+  }
+  std::string get(std::string key) {
+    auto found = run(cache->get("session", Key(key)));
+    if (!found) return "error: " + found.error().text();
+    return found->value_or("(none)");
+  }
+  template <class T>
+  T run(boost::asio::awaitable<T> task) {
+    return node.loop().run(std::move(task));
+  }
+
+  node::TestNode node;
+  std::optional<Cache> cache;
+};
+
+TEST(CacheShell, TwoNodesShareATable) {
+  Loop loop;
+  Host a(loop, "a@127.0.0.1");
+  Host b(loop, "b@127.0.0.1");
+  ASSERT_TRUE(a.start());
+  ASSERT_TRUE(a.ready());
+  ASSERT_TRUE(a.put("before", "1"));
+  ASSERT_TRUE(b.start());
+  ASSERT_TRUE(b.node.connect(a.node).connected);
+  ASSERT_TRUE(b.ready());
+  EXPECT_EQ(b.get("before"), "1");
+  const auto written = a.put("after", "2");
+  ASSERT_TRUE(written) << written.error().text();
+  EXPECT_TRUE(written->acknowledged);
+  EXPECT_TRUE(written->everywhere);
+  EXPECT_EQ(b.get("after"), "2");
+  EXPECT_EQ(b.cache->find_local("session", "after")->value, "2");
+  const auto deleted = b.run(b.cache->erase("session", Key("before")));
+  ASSERT_TRUE(deleted);
+  EXPECT_EQ(deleted->deleted, 1u);
+  EXPECT_EQ(a.get("before"), "(none)");
+  EXPECT_TRUE(a.node.book.wait_for("table session initiated on a@127.0.0.1"));
+  EXPECT_TRUE(b.node.book.wait_for("table session: joined a@127.0.0.1 for b@127.0.0.1"))
+      << b.node.book.all();
+}
+
+TEST(CacheShell, EveryCallDoesWhatItSays) {
+  Loop loop;
+  Host a(loop, "a@127.0.0.1");
+  ASSERT_TRUE(a.start());
+  ASSERT_TRUE(a.ready());
+  Write batch;
+  for (const char* user : {"x", "y", "z"}) {
+    Put put;
+    put.key = Key({"user", user});
+    put.value = user;
+    batch.puts.push_back(std::move(put));
+  }
+  batch.deletes.emplace_back("none");
+  ASSERT_TRUE(a.run(a.cache->write("session", batch)));
+  const Pattern all_users{{"user", std::nullopt}};
+  const auto listed = a.run(a.cache->all("session", all_users));
+  ASSERT_TRUE(listed);
+  EXPECT_EQ(listed->size(), 3u);
+  EXPECT_EQ(listed->at(1).second, "y");
+  const auto taken = a.run(a.cache->take("session", Key({"user", "y"})));
+  ASSERT_TRUE(taken);
+  EXPECT_EQ(*taken, "y");
+  const auto touched = a.run(a.cache->touch("session", Key({"user", "x"}), 1h));
+  ASSERT_TRUE(touched);
+  EXPECT_TRUE(touched->applied);
+  const auto found = a.cache->find_local("session", Key({"user", "x"}).encoded());
+  ASSERT_TRUE(found);
+  EXPECT_GT(found->expiry, a.cache->time() + 59min);
+  EXPECT_LT(found->expiry, a.cache->time() + 61min);
+  TableDefinition more;
+  more.name = "more";
+  more.storage = Storage::ram_copies;
+  ASSERT_TRUE(a.run(a.cache->create_table(more)));
+  EXPECT_TRUE(a.cache->table("more"));
+  EXPECT_FALSE(a.cache->table("none"));
+  EXPECT_EQ(a.run(a.cache->status()).size(), 2u);
+  EXPECT_FALSE(a.run(a.cache->put("none", Key("k"), "v")));
+}
+
+TEST(CacheShell, AnExpiredEntryMissesAtOnceAndIsToldOfOnce) {
+  Loop loop;
+  Host a(loop, "a@127.0.0.1");
+  std::atomic<int> expired = 0;
+  a.cache->on_event([&](Now, const CacheEvent& event) {
+    if (event.kind == CacheEvent::Kind::expired) ++expired;
+  });
+  ASSERT_TRUE(a.start());
+  ASSERT_TRUE(a.ready());
+  const Timestamp before = a.cache->time();
+  ASSERT_TRUE(a.put("k", "v", 100ms));
+  while (a.cache->find_local("session", "k")) std::this_thread::yield();
+  EXPECT_GE(a.cache->time(), before + 100ms);
+  while (expired == 0) std::this_thread::yield();
+  EXPECT_LE(a.cache->time(), before + 5s);
+  EXPECT_EQ(a.get("k"), "(none)");
+  EXPECT_EQ(expired, 1);
+}
+
+TEST(CacheShell, ARestartAloneFindsWhatWasWritten) {
+  Loop loop;
+  TempDir directory;
+  {
+    Host a(loop, "a@127.0.0.1", directory / "a");
+    ASSERT_TRUE(a.start());
+    ASSERT_TRUE(a.ready());
+    for (int i = 0; i < 200; ++i) {
+      ASSERT_TRUE(a.put("k" + std::to_string(i), "v" + std::to_string(i)));
+    }
+    ASSERT_TRUE(a.run(a.cache->erase("session", Key("k7"))));
+  }  // An orderly end stores what was still being gathered.
+  Host again(loop, "a@127.0.0.1", directory / "a");
+  ASSERT_TRUE(again.start());
+  ASSERT_TRUE(again.ready());
+  EXPECT_EQ(again.get("k7"), "(none)");
+  EXPECT_EQ(again.get("k199"), "v199");
+  EXPECT_EQ(again.cache->table("session")->count(), 199u);
+  EXPECT_EQ(again.run(again.cache->status()).front().detail.substr(0, 5), "alone");
+}
+
+TEST(CacheShell, ARestartIntoTheClusterBringsWhatWasMissed) {
+  Loop loop;
+  TempDir directory;
+  Host a(loop, "a@127.0.0.1", directory / "a");
+  ASSERT_TRUE(a.start());
+  ASSERT_TRUE(a.ready());
+  {
+    Host b(loop, "b@127.0.0.1", directory / "b");
+    ASSERT_TRUE(b.start());
+    ASSERT_TRUE(b.node.connect(a.node).connected);
+    ASSERT_TRUE(b.ready());
+    ASSERT_TRUE(b.put("kept", "1"));
+    ASSERT_TRUE(b.put("deleted", "1"));
+  }
+  ASSERT_TRUE(a.put("missed", "2"));
+  ASSERT_TRUE(a.run(a.cache->erase("session", Key("deleted"))));
+  Host b(loop, "b@127.0.0.1", directory / "b");
+  ASSERT_TRUE(b.start());
+  ASSERT_TRUE(b.node.connect(a.node).connected);
+  ASSERT_TRUE(b.ready());
+  EXPECT_EQ(b.get("kept"), "1");
+  EXPECT_EQ(b.get("missed"), "2");
+  EXPECT_EQ(b.get("deleted"), "(none)");
+}
+
+TEST(CacheShell, UnderDurabilitySyncAnAnsweredPutIsOnDisk) {
+  Loop loop;
+  TempDir directory;
+  Host a(loop, "a@127.0.0.1", directory / "a", Durability::sync);
+  ASSERT_TRUE(a.start());
+  ASSERT_TRUE(a.ready());
+  for (int i = 0; i < 20; ++i) {
+    const auto written = a.put("k" + std::to_string(i), "v");
+    ASSERT_TRUE(written);
+    EXPECT_TRUE(written->acknowledged);
+  }
+}
+
+TEST(CacheShell, ASecondProcessOnTheDirectoryIsTurnedAway) {
+  Loop loop;
+  TempDir directory;
+  Host a(loop, "a@127.0.0.1", directory / "shared");
+  Host b(loop, "b@127.0.0.1", directory / "shared");
+  ASSERT_TRUE(a.open());
+  const auto refused = b.open();
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().text(), HasSubstr("is in use by another process"));
+}
+
+TEST(CacheShell, ADiscTableWithoutADirectoryIsRefused) {
+  Loop loop;
+  node::TestNode node(loop, settings_of("a@127.0.0.1"));
+  CacheSettings settings;
+  Cache cache(node.node(), std::move(settings), Log());
+  ASSERT_TRUE(loop.run(node.node().open()));
+  const auto refused = loop.run(cache.open());
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().text(), HasSubstr("session is kept as disc_copies"));
+  loop.run(cache.stop());
+}
+
+TEST(CacheShell, BlockingCallsWorkFromOutsideAndFailOnTheStrand) {
+  Loop loop;
+  Host a(loop, "a@127.0.0.1");
+  ASSERT_TRUE(a.start());
+  ASSERT_TRUE(a.ready());
+  Put put;
+  put.key = Key("k");
+  put.value = "v";
+  Write write;
+  write.puts.push_back(put);
+  ASSERT_TRUE(a.cache->write_blocking("session", write));
+  EXPECT_EQ(a.cache->get_blocking("session", Key("k")).value(), "v");
+  a.node.on_strand([&](Now) {
+    const auto refused = a.cache->get_blocking("session", Key("k"));
+    ASSERT_FALSE(refused);
+    EXPECT_THAT(refused.error().text(), HasSubstr("node's own thread"));
+  });
+}
+
+boost::asio::awaitable<bool> completes_here(Cache& cache, boost::asio::thread_pool& pool) {
+  auto got = co_await cache.get("session", Key("k"));
+  co_return got.has_value() && pool.get_executor().running_in_this_thread();
+}
+
+TEST(CacheShell, ACallCompletesOnTheCallersExecutor) {
+  Loop loop;
+  Host a(loop, "a@127.0.0.1");
+  ASSERT_TRUE(a.start());
+  ASSERT_TRUE(a.ready());
+  boost::asio::thread_pool pool(1);
+  EXPECT_TRUE(
+      boost::asio::co_spawn(pool, completes_here(*a.cache, pool), boost::asio::use_future).get());
+  pool.join();
+}
+
+TEST(CacheShell, AfterStopCallsFailAndStoppingAgainIsFine) {
+  Loop loop;
+  Host a(loop, "a@127.0.0.1");
+  EXPECT_FALSE(a.put("early", "v"));
+  ASSERT_TRUE(a.start());
+  ASSERT_TRUE(a.ready());
+  ASSERT_TRUE(a.put("k", "v"));
+  auto one = boost::asio::co_spawn(loop.io(), a.cache->stop(), boost::asio::use_future);
+  auto other = boost::asio::co_spawn(loop.io(), a.cache->stop(), boost::asio::use_future);
+  one.get();
+  other.get();
+  const auto refused = a.put("late", "v");
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().text(), HasSubstr("stopping"));
+  EXPECT_EQ(a.cache->find_local("session", "k")->value, "v");
+}
+
+TEST(CacheShell, FourThreadsReadLocallyWhileTwoNodesWrite) {
+  Loop loop;
+  Host a(loop, "a@127.0.0.1");
+  Host b(loop, "b@127.0.0.1");
+  ASSERT_TRUE(a.start());
+  ASSERT_TRUE(b.start());
+  ASSERT_TRUE(b.node.connect(a.node).connected);
+  ASSERT_TRUE(a.ready());
+  ASSERT_TRUE(b.ready());
+  std::atomic<bool> over = false;
+  std::atomic<std::uint64_t> wrong = 0;
+  std::vector<std::thread> readers;
+  for (int i = 0; i < 4; ++i) {
+    readers.emplace_back([&, i] {
+      const Cache& cache = i % 2 == 0 ? *a.cache : *b.cache;
+      for (std::uint64_t round = 0; !over; ++round) {
+        const std::string key = "k" + std::to_string(round % 50);
+        const auto found = cache.find_local("session", key);
+        if (found && found->value.find_first_not_of(found->value[0]) != std::string::npos) ++wrong;
+        if (!cache.ready() || !cache.table("session")) ++wrong;
+      }
+    });
+  }
+  for (int i = 0; i < 300; ++i) {
+    Host& writer = i % 2 == 0 ? a : b;
+    const std::string value(1 + static_cast<std::size_t>(i % 100), static_cast<char>('a' + i % 26));
+    EXPECT_TRUE(writer.put("k" + std::to_string(i % 50), value));
+  }
+  over = true;
+  for (std::thread& reader : readers) reader.join();
+  EXPECT_EQ(wrong, 0u);
+}
+
+}  // namespace
+}  // namespace muster::cache
