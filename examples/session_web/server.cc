@@ -40,6 +40,12 @@ muster::unsplit::UnsplitOptions unsplit_options(const app::Config& config) {
   return options;
 }
 
+muster::Settings known_nodes(const std::vector<muster::NodeName>& names) {
+  muster::Settings hosts;
+  for (const auto& name : names) hosts.push_back(name.text());
+  return muster::Settings::map({{"hosts", std::move(hosts)}});
+}
+
 }  // namespace
 
 Server::Server(asio::io_context& loop, app::Config config, muster::Log log)
@@ -76,7 +82,14 @@ Result<void> Server::discover() {
   options.context = context();
   options.log = log_;
   topologies_.emplace(node_.strand(), node_.plumbing(), std::move(options));
-  for (const auto& plan : config_.topologies) {
+  auto plans = config_.topologies;
+  if (!config_.connect.empty()) {  // Known by name: a list, so that lost ones are dialled again.
+    auto plan = discovery::plan_topology("connect", "epmd", known_nodes(config_.connect),
+                                         discovery::StrategyRegistry());
+    if (!plan) return plan.error();
+    plans.push_back(std::move(*plan));
+  }
+  for (const auto& plan : plans) {
     if (!plan.enabled) continue;
     if (auto added = topologies_->add(plan); !added) return added;
   }
