@@ -121,9 +121,9 @@ class RedisPort::Impl::Connection {
  private:
   /// Runs requests as a turn of the node: what they send to one peer is one frame.
   std::size_t consume(std::string_view bytes) {
-    std::size_t used = 0;
-    port_.node_.turn([&](Now) { used = session_.consume(bytes); });
-    return used;
+    bytes_ = bytes;  // Beside `this`: a std::function then needs no memory of its own.
+    port_.node_.turn([this](Now) { used_ = session_.consume(bytes_); });
+    return used_;
   }
 
   void wait_to_read() {
@@ -233,6 +233,8 @@ class RedisPort::Impl::Connection {
   Connections::iterator self_;
   std::string held_;
   std::string out_;
+  std::string_view bytes_;  // Of the consume() that runs now, and its result.
+  std::size_t used_ = 0;
   Instant since_, progress_ = since_;
   bool reading_ = false, writing_ = false, woken_ = false, closed_ = false, removing_ = false;
 };

@@ -39,6 +39,7 @@ RedisSession::RedisSession(RedisService& service, std::uint64_t id, std::functio
 std::size_t RedisSession::consume(std::string_view bytes) {
   assert(!std::exchange(consuming_, true));
   now_ = service_.store.time();
+  batching_ = authenticated_ && service_.store.readable(table_);
   std::size_t used = 0;
   while (!closing_ && !held_back()) {
     const std::string_view rest = bytes.substr(used);
@@ -63,11 +64,11 @@ std::size_t RedisSession::consume(std::string_view bytes) {
 /// The common case, before any table of commands: a GET whose key goes into the batch.
 bool RedisSession::take_get(std::string_view request) {
   const Arguments& words = arguments();
-  if (words.size() != 2 || !is_word(words[0], "GET") || !authenticated_) return false;
+  if (!batching_ || words.size() != 2 || !is_word(words[0], "GET")) return false;
   const std::string_view key = words[1];
   // A key with zero bytes is encoded otherwise, and an inline one lies in the parser: no batch.
   if (request[0] != '*' || key.empty() || key.size() > cache::Key::max_encoded ||
-      key.find('\0') != key.npos || !service_.store.readable(table_))
+      key.find('\0') != key.npos)
     return false;
   ++service_.counters.commands;
   gets_.push_back(key);
@@ -97,6 +98,8 @@ void RedisSession::run(std::string_view) {
     return fail_arity(command->name);
   if (!authenticated_ && !command->before_auth) return fail("NOAUTH Authentication required.");
   (this->*command->run)();
+  // Another table, a password, a lost right: what the next GET may do is asked anew.
+  if (!command->writes) batching_ = authenticated_ && service_.store.readable(table_);
 }
 
 void RedisSession::unknown_command() {

@@ -183,6 +183,7 @@ class RedisSession {
   bool authenticated_ = false;
   bool closing_ = false;
   bool consuming_ = false;
+  bool batching_ = false;               // A GET may go into the batch.
   Timestamp now_{};                     // Of this consume().
   std::vector<std::string_view> gets_;  // Keys of GETs that are not looked up yet.
   std::string scratch_;
