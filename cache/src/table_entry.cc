@@ -52,11 +52,6 @@ const Context& Contexts::at(std::uint32_t number) const {
   return chunks_[chunk][place - (1U << (chunk + first_chunk_bits))];
 }
 
-Expiry Version::expiry() const {
-  if (values.empty()) return touch.expiry;
-  return touch.stamp > values.front().stamp ? touch.expiry : values.front().expiry;
-}
-
 void Entry::Free::operator()(Entry* entry) const {
   if (entry->rich()) delete entry->rich_;
   if (entry->has_timer()) entry->timer().unlink();

@@ -25,6 +25,7 @@
 #include "muster/cache/definition.h"
 #include "muster/cache/table.h"
 #include "muster/cache/types.h"
+#include "table_version.h"
 
 namespace muster::cache {
 
@@ -57,54 +58,6 @@ class Contexts {
   std::uint32_t count_ = 0;
   std::uint32_t latest_ = 0;
 };
-
-/// An incarnation with one value, as its fields.
-struct Plain {
-  Dot created;
-  ValueRegister value;
-  ExpiryRegister touch;
-
-  [[nodiscard]] Expiry expiry() const {
-    return touch.stamp > value.stamp ? touch.expiry : value.expiry;
-  }
-};
-
-/// An incarnation that owns its values.
-struct Version {
-  struct Value {
-    Stamp stamp;
-    LineId line = 0;
-    Expiry expiry = never_expires;
-    std::string bytes;
-  };
-  Dot created;
-  std::vector<Value> values;  ///< Newest first, one per line.
-  ExpiryRegister touch;
-  bool called_back = false;  ///< Its expiry was reported; it has left the digest.
-
-  [[nodiscard]] Expiry expiry() const;
-  [[nodiscard]] bool live(Timestamp at) const { return !values.empty() && expiry() > at; }
-  /// Waits for its expiry to be reported.
-  [[nodiscard]] bool pending() const {
-    return !values.empty() && !called_back && expiry() != never_expires;
-  }
-};
-
-/// Sorted by create dot.
-using Rich = std::vector<Version>;
-
-/// The newest by value among those for which `counts` holds; nullptr: none.
-template <class Counts>
-[[nodiscard]] const Version* newest(const Rich& rich, const Counts& counts) {
-  const Version* found = nullptr;
-  for (const Version& version : rich) {
-    if (version.values.empty() || !counts(version)) continue;
-    if (found == nullptr || found->values.front().stamp <= version.values.front().stamp) {
-      found = &version;
-    }
-  }
-  return found;
-}
 
 class Entry {
  public:

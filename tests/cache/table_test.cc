@@ -45,7 +45,7 @@ class History {
   TableModel::Value value(const Stamp& stamp) const {
     std::mt19937_64 own(stamp.time * 31 + stamp.boot.value);
     TableModel::Value value{stamp, own() % 3, expiry(own), ""};
-    value.bytes.assign(own() % 40 < 2 ? own() % 5000 : own() % 40, static_cast<char>(own()));
+    value.bytes.assign(own() % 200 < 2 ? own() % 5000 : own() % 40, static_cast<char>(own()));
     return value;
   }
   Expiry touched_until(const Stamp& stamp) const {

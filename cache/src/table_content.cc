@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: MIT
+#include "table_content.h"
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <mutex>
+#include <utility>
+
+namespace muster::cache {
+
+void TableContent::read_many(std::span<const std::string_view> keys, Timestamp at,
+                             const Table::ReadMany& found) const {
+  constexpr std::size_t group = 16;
+  std::array<Hashed, group> hashes;
+  for (std::size_t from = 0; from < keys.size(); from += group) {
+    const std::size_t size = std::min(group, keys.size() - from);
+    for (std::size_t i = 0; i < size; ++i) {
+      hashes[i] = hashed(keys[from + i]);
+      __builtin_prefetch(&shards_[hashes[i].bucket]);
+    }
+    for (std::size_t i = 0; i < size; ++i) {
+      shards_[hashes[i].bucket].prefetch_slots(hashes[i].tag);
+    }
+    for (std::size_t i = 0; i < size; ++i) {
+      shards_[hashes[i].bucket].prefetch_entries(hashes[i].tag);
+    }
+    for (std::size_t i = 0; i < size; ++i) {
+      const Shard& shard = shards_[hashes[i].bucket];
+      const std::shared_lock guard(shard.lock);
+      const Shard::Slot* slot = shard.find(hashes[i].tag, keys[from + i]);
+      if (slot == nullptr) continue;
+      tell(*Shard::entry_of(*slot), at, [&](const Table::View& view) { found(from + i, view); });
+    }
+  }
+}
+
+std::size_t TableContent::bytes() const {
+  return bytes_.load(std::memory_order_relaxed) + shards_.size() * sizeof(Shard) +
+         count() * sizeof(Shard::Slot) * 3 / 2;
+}
+
+TableContent::Place TableContent::place_of(std::string_view key) const {
+  Place place;
+  place.hash = hashed(key);
+  place.slot = shards_[place.hash.bucket].find(place.hash.tag, key);
+  if (place.slot != nullptr) place.entry = Shard::entry_of(*place.slot);
+  return place;
+}
+
+Rich TableContent::copy(const Entry& entry) const {
+  if (entry.rich()) return entry.versions();
+  const Plain plain = entry.plain(contexts_);
+  Version version;
+  version.created = plain.created;
+  version.values.push_back(owned(plain.value));
+  version.touch = plain.touch;
+  version.called_back = entry.has_timer() && !entry.timer().linked();
+  Rich rich;
+  rich.push_back(std::move(version));
+  return rich;
+}
+
+std::vector<Incarnation> TableContent::look(const Entry& entry) const {
+  std::vector<Incarnation> incarnations;
+  if (!entry.rich()) {
+    const Plain plain = entry.plain(contexts_);
+    incarnations.push_back({plain.created, {plain.value}, plain.touch});
+    return incarnations;
+  }
+  for (const Version& version : entry.versions()) {
+    Incarnation incarnation{version.created, {}, version.touch};
+    for (const Version::Value& value : version.values) incarnation.values.push_back(view_of(value));
+    incarnations.push_back(std::move(incarnation));
+  }
+  return incarnations;
+}
+
+OrderedIndex& TableContent::index() {
+  if (index_) return *index_;
+  std::vector<Entry*> entries;
+  entries.reserve(count());
+  for (const Shard& shard : shards_) {
+    for (const Shard::Slot slot : shard) {
+      if (slot != 0) entries.push_back(Shard::entry_of(slot));
+    }
+  }
+  index_ = std::make_unique<OrderedIndex>(std::move(entries));
+  return *index_;
+}
+
+void TableContent::scan(std::string_view from, const Table::Visit& visit) {
+  index().scan(from, [&](const Entry& entry) { return visit(entry.key()); });
+}
+
+Table::Digest TableContent::bucket_digest(std::uint32_t bucket) const {
+  assert(bucket < Table::buckets);
+  return shards_[bucket].digest;
+}
+
+void TableContent::scan_bucket(std::uint32_t bucket, const Table::Visit& visit) const {
+  assert(bucket < Table::buckets);
+  for (const Shard::Slot slot : shards_[bucket]) {
+    if (slot != 0 && !visit(Shard::entry_of(slot)->key())) return;
+  }
+}
+
+// --- What keeps everything in step -------------------------------------------------------------
+
+void TableContent::account(std::ptrdiff_t entries, std::ptrdiff_t bytes) {
+  const auto add = [](std::atomic<std::size_t>& counter, std::ptrdiff_t difference) {
+    counter.store(counter.load(std::memory_order_relaxed) + static_cast<std::size_t>(difference),
+                  std::memory_order_relaxed);
+  };
+  add(count_, entries);
+  add(bytes_, bytes);
+}
+
+Table::Digest TableContent::digest_of_entry(const Entry& entry) const {
+  if (!entry.rich()) {
+    if (entry.has_timer() && !entry.timer().linked()) return {};
+    const Plain plain = entry.plain(contexts_);
+    return digest_of(entry.key(), plain.created, plain.value.stamp, plain.expiry());
+  }
+  Table::Digest sum;
+  for (const Version& version : entry.versions()) {
+    const Table::Digest one = digest_of(entry.key(), version);
+    sum.low += one.low;
+    sum.high += one.high;
+  }
+  return sum;
+}
+
+void TableContent::add_digest(std::uint32_t bucket, const Table::Digest& digest) {
+  for (Table::Digest* sum : {&total_, &shards_[bucket].digest}) {
+    sum->low += digest.low;
+    sum->high += digest.high;
+  }
+}
+
+void TableContent::subtract_digest(std::uint32_t bucket, const Table::Digest& digest) {
+  add_digest(bucket, {0 - digest.low, 0 - digest.high});
+}
+
+/// Puts a new entry on the wheel.  What was called back, and has expired still, is not called back
+/// again.
+void TableContent::arm(Entry& entry, bool was_called_back) {
+  if (!entry.has_timer()) return;
+  if (!entry.rich()) {
+    if (!was_called_back || entry.expiry() > called_until_) wheel_.add(entry.timer());
+    return;
+  }
+  Expiry first = never_expires;
+  for (Version& version : entry.versions()) {
+    if (version.called_back && version.expiry() > called_until_) version.called_back = false;
+    if (version.pending()) first = std::min(first, version.expiry());
+  }
+  entry.timer().expiry = first;
+  if (first != never_expires) wheel_.add(entry.timer());
+}
+
+void TableContent::add(const Place& place, Entry::Owned entry) {
+  Entry& fresh = *entry;
+  shards_[place.hash.bucket].insert(place.hash.tag, std::move(entry));
+  if (index_) index_->insert(fresh);
+  account(1, static_cast<std::ptrdiff_t>(fresh.allocated()));
+  arm(fresh, false);
+  add_digest(place.hash.bucket, digest_of_entry(fresh));
+}
+
+/// `entry` takes the place's; the digest of the old one has been subtracted.
+void TableContent::replace(const Place& place, Entry::Owned entry, bool was_called_back) {
+  Entry& fresh = *entry;
+  if (index_) index_->replace(fresh);
+  const Entry::Owned old = shards_[place.hash.bucket].replace(place.slot, std::move(entry));
+  account(0, static_cast<std::ptrdiff_t>(fresh.allocated()) -
+                 static_cast<std::ptrdiff_t>(old->allocated()));
+  arm(fresh, was_called_back);
+  add_digest(place.hash.bucket, digest_of_entry(fresh));
+}
+
+std::optional<std::uint32_t> TableContent::context_of(const Plain& plain) {
+  return contexts_.intern({plain.created.origin, plain.value.stamp.boot, plain.value.line});
+}
+
+bool TableContent::insert(const Place& place, std::string_view key, const Plain& plain) {
+  assert(place.entry == nullptr);
+  const auto context = context_of(plain);
+  if (context) add(place, Entry::make(key, plain, *context));
+  return context.has_value();
+}
+
+void TableContent::overwrite(const Place& place, const Plain& plain) {
+  Entry& entry = *place.entry;
+  const auto context = context_of(plain);
+  if (!context) {
+    Rich rich = copy(entry);
+    rich.front().values.front() = owned(plain.value);
+    rich.front().touch = plain.touch;
+    return install(place, entry.key(), std::move(rich));
+  }
+  subtract_digest(place.hash.bucket, digest_of_entry(entry));
+  const bool was_called_back = entry.has_timer() && !entry.timer().linked();
+  const bool same_expiry = entry.has_timer() && entry.expiry() == plain.expiry();
+  bool done = false;
+  {
+    const std::scoped_lock guard(shards_[place.hash.bucket].lock);
+    done = entry.overwrite(plain, *context);
+  }
+  if (!done) {
+    return replace(place, Entry::make(entry.key(), plain, *context), was_called_back);
+  }
+  if (entry.has_timer() && !same_expiry) {
+    entry.timer().unlink();
+    arm(entry, was_called_back);
+  }
+  add_digest(place.hash.bucket, digest_of_entry(entry));
+}
+
+Entry::Owned TableContent::make(std::string_view key, Rich rich) {
+  if (!plain_enough(rich)) return Entry::make(key, std::move(rich));
+  const Plain plain = plain_of(rich.front());
+  const auto context = context_of(plain);
+  return context ? Entry::make(key, plain, *context) : Entry::make(key, std::move(rich));
+}
+
+void TableContent::install(const Place& place, std::string_view key, Rich rich) {
+  if (rich.empty()) {
+    if (place.entry != nullptr) drop(place);
+    return;
+  }
+  const bool called_back = rich.front().called_back;
+  Entry::Owned entry = make(key, std::move(rich));
+  if (place.entry == nullptr) return add(place, std::move(entry));
+  subtract_digest(place.hash.bucket, digest_of_entry(*place.entry));
+  replace(place, std::move(entry), called_back);
+}
+
+void TableContent::drop(const Place& place) {
+  subtract_digest(place.hash.bucket, digest_of_entry(*place.entry));
+  if (index_) index_->erase(*place.entry);
+  const Entry::Owned old = shards_[place.hash.bucket].erase(place.slot);
+  account(-1, -static_cast<std::ptrdiff_t>(old->allocated()));
+}
+
+void TableContent::clear() {
+  if (index_) index_->clear();
+  for (Shard& shard : shards_) shard.clear();
+  wheel_.clear();
+  total_ = {};
+  count_.store(0, std::memory_order_relaxed);
+  bytes_.store(0, std::memory_order_relaxed);
+}
+
+// --- Expiry ------------------------------------------------------------------------------------
+
+/// A pending incarnation of `entry`, which has left the wheel, has expired: it leaves the digest.
+/// True when the key now shows something else than before, or nothing.
+bool TableContent::fire(Entry& entry, Timestamp at) {
+  const std::uint32_t bucket = hashed(entry.key()).bucket;
+  if (!entry.rich()) {
+    const Plain plain = entry.plain(contexts_);
+    subtract_digest(bucket,
+                    digest_of(entry.key(), plain.created, plain.value.stamp, plain.expiry()));
+    return true;
+  }
+  const auto shown = [](const Version& version) { return !version.called_back; };
+  const Version* before = newest(entry.versions(), shown);
+  for (Version& version : entry.versions()) {
+    if (!version.pending() || version.expiry() > at) continue;
+    subtract_digest(bucket, digest_of(entry.key(), version));
+    version.called_back = true;
+  }
+  arm(entry, false);
+  const Version* now = newest(entry.versions(), shown);
+  return now == nullptr || now != before;
+}
+
+void TableContent::expire(Timestamp at, std::size_t limit, const Table::Expired& expired) {
+  constexpr std::size_t moves =
+      4096;  // From level to level of the wheel, beside those that are due.
+  called_until_ = std::max(called_until_, at);
+  std::size_t steps = limit > SIZE_MAX - moves ? SIZE_MAX : limit + moves;
+  for (std::size_t called = 0; called < limit;) {
+    TimerNode* due = wheel_.pop(at, steps);
+    if (due == nullptr) return;
+    Entry& entry = Entry::of(*due);
+    if (!fire(entry, at)) continue;
+    ++called;
+    expired(entry.key());  // May change or remove the entry: it is not looked at again.
+  }
+}
+
+}  // namespace muster::cache
