@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::uint32_t almost_ready = 4;  // on the wire, beside the values of Readiness
 constexpr int mismatches_max = 3;
+constexpr Duration answers_apart = std::chrono::milliseconds(100);
 
 std::uint64_t mix(std::uint64_t hash, std::uint64_t value) {
   hash ^= value + 0x9E3779B97F4A7C15ULL + (hash << 6) + (hash >> 2);
@@ -81,6 +82,7 @@ void Replicator::receive_report(Now now, const node::Member& from, const wire::R
   copy.member = node::Member{*name, boot, report.ordinal()};
   const bool contact = !copy.met || path != copy.path;
   copy.version = report.version();
+  const bool was_almost = copy.almost;
   copy.almost = report.readiness() == almost_ready;
   copy.readiness = report.readiness() <= 3 ? static_cast<Readiness>(report.readiness())
                    : path.empty()          ? Readiness::joining
@@ -115,8 +117,10 @@ void Replicator::receive_report(Now now, const node::Member& from, const wire::R
   }
   check_digest(now, copy);
   // Its write waits for us only once it knows that we are there to be waited for.
-  if (copy.counted() && !copy.waits_for.contains(self()) && almost_) announce();
-  if (copy.almost) announce();
+  // Two that are almost there must not answer each other's answers for ever.
+  const bool rested = now.mono - last_report_ >= answers_apart;
+  if (copy.counted() && !copy.waits_for.contains(self()) && almost_ && rested) announce();
+  if (copy.almost && (!was_almost || rested)) announce();
 }
 
 std::set<BootId> Replicator::sync_set() const {

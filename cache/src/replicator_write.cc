@@ -251,10 +251,15 @@ void Replicator::expire_waiters(Now now) {
     }
     for (Waiter& waiter : late) finish(now, std::move(waiter), false);
   }
+  // Those that are put again after a heal keep the deadlines they had: the front is not the first.
   std::vector<PendingWrite> late;
-  while (!pending_.empty() && now.mono >= pending_.front().deadline) {
-    late.push_back(std::move(pending_.front()));
-    pending_.pop_front();
+  for (auto pending = pending_.begin(); pending != pending_.end();) {
+    if (now.mono >= pending->deadline) {
+      late.push_back(std::move(*pending));
+      pending = pending_.erase(pending);
+    } else {
+      ++pending;
+    }
   }
   for (PendingWrite& pending : late) {
     pending.done(now, refused(fmt::format("table {}: the members could not agree in time on a line "
