@@ -20,6 +20,13 @@ constexpr Duration prompt = 20ms;
 
 using Kind = Operation::Kind;
 
+/// No deletes, no expiries: only the order of puts counts.
+bool plain(const std::vector<const Operation*>& same_key) {
+  return std::all_of(same_key.begin(), same_key.end(), [](const Operation* operation) {
+    return operation->kind == Kind::put && !operation->ttl;
+  });
+}
+
 std::string describe(const Operation& operation) {
   const double at = std::chrono::duration<double>(operation.invoked.time_since_epoch()).count();
   return fmt::format("{} {} of {} {} at n{} ({:.3f} s{})", operation.id,
@@ -102,6 +109,11 @@ void Checker::equal_contents(const std::string& table) {
   }
 }
 
+bool Checker::merges(const std::string& table) const {
+  return unsplit::rule_for(world_.table(table), world_.options().node.unsplit.flush_tables) ==
+         unsplit::Rule::merge;
+}
+
 void Checker::journals(const std::string& table) {
   journal_.clear();
   for (NodeIndex index = 0; index < world_.size(); ++index) {
@@ -116,8 +128,11 @@ void Checker::journals(const std::string& table) {
         continue;
       }
       const auto found = contents_.find(entry.key);
-      if (found != contents_.end() && found->second == entry.value && put->done() &&
-          put->completed - put->invoked < prompt)
+      const bool visible = found != contents_.end() && found->second == entry.value;
+      const bool prompt_answer = put->done() && put->completed - put->invoked < prompt;
+      // A value that a newer one hid is read again when that one has expired or was deleted.
+      const bool uncovered = merges(table) && !plain(world_.history().of(table, entry.key));
+      if (visible && prompt_answer && !uncovered)
         problem("the journal of " + node.name().text() +
                 " holds what is not missing: " + describe(*put));
     }
@@ -147,16 +162,14 @@ void Checker::judge_put(const Operation& put, const std::vector<const Operation*
     return operation.ttl && world_.now() >= operation.invoked + *operation.ttl - clock_tolerance;
   };
   if (gone_by(put)) return;
-  const cache::TableDefinition& table = world_.table(put.table);
-  const bool merges =
-      unsplit::rule_for(table, world_.options().node.unsplit.flush_tables) == unsplit::Rule::merge;
   const bool key_is_there = found != contents_.end();
   // Under merge a value may give way to a newer one, a key to nothing but a delete.
-  if (journal_.contains(put.value) && (!merges || key_is_there)) return;
+  const bool merging = merges(put.table);
+  if (journal_.contains(put.value) && (!merging || key_is_there)) return;
   for (const Operation* other : same_key) {
     if (other == &put || History::happened_before(*other, put)) continue;
     if (other->kind == Kind::remove || gone_by(*other)) return;
-    if (other->kind == Kind::put && (!merges || key_is_there || other->maybe_lost)) return;
+    if (other->kind == Kind::put && (!merging || key_is_there || other->maybe_lost)) return;
   }
   problem(fmt::format("{}: {} is {}",
                       put.acknowledged ? "an acknowledged put is lost" : "a put is lost",
@@ -169,14 +182,13 @@ void Checker::judge_visible(const std::string& key, const std::string& value,
   const Operation* put = world_.history().put_of(value);
   if (put == nullptr || put->key != key)
     return problem("a value that nobody wrote: " + value + " for " + key);
-  bool plain = true;  // No deletes, no expiries: only the order of puts counts.
-  for (const Operation* other : same_key) plain &= other->kind == Kind::put && !other->ttl;
+  const bool only_puts = plain(same_key);
   for (const Operation* other : same_key) {
     if (other == put || !other->applied || other->maybe_lost) continue;
     if (!History::happened_before(*put, *other)) continue;
     if (other->kind == Kind::remove)
       problem("resurrected: " + describe(*put) + " is read, although " + describe(*other));
-    if (other->kind == Kind::put && plain && !journal_.contains(other->value))
+    if (other->kind == Kind::put && only_puts && !journal_.contains(other->value))
       problem("went back: " + describe(*put) + " is read, although " + describe(*other));
   }
   if (put->ttl && put->done() && same_key.size() == 1 &&

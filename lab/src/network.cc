@@ -283,6 +283,10 @@ void Network::hand_over(End to, const Packet& packet) {
     if (packet.kind != Kind::close) tell_closed(to.other(), "reset by peer");
     return;
   }
+  if (packet.kind == Kind::frame && trace_.frames())
+    trace_.say(agenda_.now(), "frame: {} -> {} {} bytes, service {}", name(peer_of(to)),
+               name(host_of(to)), packet.bytes->size(),
+               packet.bytes->empty() ? 0 : static_cast<unsigned char>(packet.bytes->front()));
   if (packet.kind == Kind::frame) return process.received(to, *packet.bytes);
   if (packet.kind == Kind::close) {
     shut(to);

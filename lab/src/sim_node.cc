@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <boost/assert.hpp>
+#include <stdexcept>
 #include <utility>
 
 namespace muster::lab {
@@ -180,7 +181,11 @@ void SimNode::wake() {
   const Now at = now();
   wakes_at_once_ = last_wake_ == at.mono ? wakes_at_once_ + 1 : 0;
   last_wake_ = at.mono;
-  BOOST_ASSERT_MSG(wakes_at_once_ < wakes_at_once_most, "a machine wants to be woken for ever");
+  if (wakes_at_once_ > wakes_at_once_most)
+    throw std::runtime_error(
+        fmt::format("{} wants to be woken for ever: topology {}, node {}, cache {}", name_.text(),
+                    topology_->next_wake() <= at.mono, machine_->next_wake() <= at.mono,
+                    cache_ && cache_->next_wake() <= at.mono));
   if (topology_->next_wake() <= at.mono) topology_->wake(at);
   if (machine_->next_wake() <= at.mono) machine_->wake(at);
   if (cache_ && cache_->next_wake() <= at.mono) cache_->wake(at);

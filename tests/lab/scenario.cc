@@ -5,6 +5,7 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <exception>
 #include <iostream>
 
 namespace muster::lab {
@@ -53,11 +54,12 @@ Stage::Stage(std::uint64_t seed, WorldOptions options)
         options.keep_trace |= replaying();
         return options;
       }()) {
+  if (number_from("MUSTER_FRAMES") != 0) world_.trace().keep_frames();
   on_stage = &world_;
 }
 
 Stage::~Stage() {
-  if (testing::Test::HasFailure()) tell_trace();
+  if (testing::Test::HasFailure() || std::uncaught_exceptions() != 0) tell_trace();
   on_stage = nullptr;
 }
 
@@ -69,7 +71,11 @@ void for_each_seed(std::size_t count, const std::function<void(std::uint64_t)>& 
   if (const std::uint64_t seed = number_from("MUSTER_SEED")) first = last = seed;
   for (std::uint64_t seed = first; seed <= last; ++seed) {
     seed_on_stage = seed;
-    scenario(seed);
+    try {
+      scenario(seed);
+    } catch (const std::exception& problem) {
+      ADD_FAILURE() << problem.what();
+    }
     if (!testing::Test::HasFailure()) continue;
     tell_replay();
     return;

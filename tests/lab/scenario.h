@@ -6,6 +6,7 @@
 //   MUSTER_SEEDS=500   that many seeds in every test
 //   MUSTER_SEED=7      this seed alone, with its trace on failure
 //   MUSTER_TRACE=FILE  where the whole trace goes
+//   MUSTER_FRAMES=1    with a line for every frame
 #pragma once
 
 #include <gtest/gtest.h>

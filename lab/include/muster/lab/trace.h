@@ -30,6 +30,9 @@ class Trace {
 
   /// From now on say() keeps lines, the newest `most` of them.
   void keep_lines(std::size_t most = 200'000) { most_ = most; }
+  /// And a line for every frame that arrives.
+  void keep_frames() { frames_ = true; }
+  [[nodiscard]] bool frames() const { return frames_; }
   [[nodiscard]] bool on() const { return most_ != 0; }
   template <class... Args>
   void say(Instant now, fmt::format_string<Args...> text, Args&&... args) {
@@ -43,6 +46,7 @@ class Trace {
 
   std::uint64_t hash_ = 0xcbf29ce484222325;
   std::size_t most_ = 0;
+  bool frames_ = false;
   std::size_t dropped_ = 0;
   std::deque<std::string> lines_;
 };

@@ -153,6 +153,7 @@ class Checker {
   void judge_put(const Operation& put, const std::vector<const Operation*>& same_key);
   void judge_visible(const std::string& key, const std::string& value,
                      const std::vector<const Operation*>& same_key);
+  [[nodiscard]] bool merges(const std::string& table) const;
   [[nodiscard]] Contents visible(const SimNode& node, const std::string& table) const;
   void problem(std::string text);
 
