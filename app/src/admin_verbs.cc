@@ -10,6 +10,9 @@
 #include "muster/cache/cache.h"
 #include "muster/unsplit/unsplit.h"
 
+// Optimised, g++ 12 takes the allocation function of one coroutine frame for another's.
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
+
 namespace muster::app {
 
 namespace json = boost::json;
