@@ -65,6 +65,12 @@ bool TestNode::sees(const TestNode& other) const {
   return false;
 }
 
+std::string TestNode::oldest() const {
+  boost::system::error_code error;
+  const auto answer = boost::json::parse(http_get(port_, "/v1/status").body, error);
+  return error ? "" : std::string(answer.at("oldest").as_string());
+}
+
 std::string TestNode::log() const { return process_ ? process_->output() : std::string(); }
 
 std::size_t TestNode::count_in_log(const std::string& words) const {

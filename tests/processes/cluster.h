@@ -35,6 +35,8 @@ class TestNode {
   [[nodiscard]] std::string redis(const std::vector<std::string>& words) const;
   /// Whether it lists `other` as connected.
   [[nodiscard]] bool sees(const TestNode& other) const;
+  /// Who it says is the oldest of its island.
+  [[nodiscard]] std::string oldest() const;
   [[nodiscard]] std::string log() const;
   [[nodiscard]] std::size_t count_in_log(const std::string& words) const;
 

@@ -53,7 +53,7 @@ TEST_F(Persistence, StartsAloneWithWhatItKnew) {
   ASSERT_EQ(a_.process().wait(10s), 0);
   a_.start_ready();
   EXPECT_EQ(a_.redis({"GET", "token"}), "ada");
-  EXPECT_GE(a_.count_in_log("alone, data as of"), 1u);
+  EXPECT_GE(a_.count_in_log("is ready on a@127.0.0.1: alone, "), 1u);
 }
 
 TEST_F(Persistence, BootsAloneAlsoWhenItWasStoppedFirst) {
