@@ -214,9 +214,11 @@ void Net::transmit(std::size_t host, LinkId id, Bytes frame) {
   const auto [pipe, end] = pipe_of(host, id);
   if (!pipe || !pipe->open[end]) return;
   const int other = 1 - end;
-  if (blocked(host, pipe->host[other])) return;
+  if (blocked(host, pipe->host[other])) pipe->broken[end] = true;
+  if (pipe->broken[end]) return;
   at(hop(*pipe, end), pipe->host[other], [this, pipe = pipe, other, frame = std::move(frame)] {
-    if (!pipe->open[other] || blocked(pipe->host[1 - other], pipe->host[other])) return;
+    if (blocked(pipe->host[1 - other], pipe->host[other])) pipe->broken[1 - other] = true;
+    if (!pipe->open[other] || pipe->broken[1 - other]) return;
     to_machine(pipe->host[other], pipe->life[other], [&](NodeMachine& machine, Now now) {
       machine.received(now, pipe->id[other], *frame);
     });
@@ -231,7 +233,7 @@ void Net::close(std::size_t host, LinkId id, const std::string& reason) {
   }
   pipe->open[end] = false;
   const int other = 1 - end;
-  if (blocked(host, pipe->host[other])) return;
+  if (blocked(host, pipe->host[other]) || pipe->broken[end]) return;
   at(hop(*pipe, end), pipe->host[other], [this, pipe = pipe, other, reason] {
     if (!std::exchange(pipe->open[other], false)) return;
     drop(pipe);

@@ -72,6 +72,7 @@ class Net {
     LinkId id[2];
     Duration busy_until[2]{};
     bool open[2]{};
+    bool broken[2]{};  ///< By sender: something was lost, nothing after it arrives.
   };
   struct Event {
     std::function<void()> run;

@@ -66,7 +66,8 @@ class NodeEffects {
   virtual void dial(LinkId link, const Peer& peer) = 0;
   virtual void transmit(LinkId link, Lane lane, Bytes frame) = 0;
   [[nodiscard]] virtual std::size_t queued(LinkId link) const = 0;
-  /// Sends what is queued on the urgent lane, then closes; no closed() follows.
+  /// Sends what is queued on the urgent lane, then closes; no closed() follows.  Of a dial that was
+  /// not answered yet: gives it up.
   virtual void close(LinkId link) = 0;
   virtual void persist(const NodeState& state) = 0;
   virtual void report(Now now, const NodeEvent& event) = 0;
@@ -119,6 +120,7 @@ class NodeMachine final : public Fabric {
   void opened(Now now, LinkId link);
   void received(Now now, LinkId link, std::string_view frame);
   void closed(Now now, LinkId link, std::string_view reason);
+  /// May come nearer with every call that takes `now`, call() included.
   [[nodiscard]] Instant next_wake() const;
   void wake(Now now);
 
