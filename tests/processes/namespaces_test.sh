@@ -17,6 +17,7 @@ directory=$(mktemp -d)
 clean_up() {
   local status=$?
   trap - EXIT
+  set +e
   for pid in "${pids[@]}"; do kill -KILL "$pid" 2>/dev/null && wait "$pid" 2>/dev/null; done
   for space in switch a b; do ip netns delete "$id-$space" 2>/dev/null; done
   ((status == 0 || status == 77)) || tail -n 40 "$directory"/*.log
@@ -67,6 +68,7 @@ within() {  # SECONDS COMMAND...
 
 see_each_other() { sees a b@10.77.0.2 && sees b a@10.77.0.1; }
 neither_sees_the_other() { ! sees a b@10.77.0.2 && ! sees b a@10.77.0.1; }
+is_ready() { ip netns exec "$id-$1" curl -fs -o /dev/null --max-time 2 http://127.0.0.1:4000/readyz; }
 has() { [[ $(redis "$1" GET "$2") == "$3" ]]; }
 
 make_host a 10.77.0.1
@@ -74,6 +76,8 @@ make_host b 10.77.0.2
 start_node a 10.77.0.1
 start_node b 10.77.0.2
 within 20 see_each_other
+within 20 is_ready a
+within 20 is_ready b
 redis a SET before cut | grep -qx OK
 within 5 has b before cut
 
