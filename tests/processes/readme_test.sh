@@ -26,7 +26,7 @@ else
   done
 fi
 
-"${own_network[@]}" bash -m "$HOME/story" 2>&1 | tee "$HOME/output"
+"${own_network[@]}" bash "$HOME/story" 2>&1 | tee "$HOME/output"
 for expected in '^ada$' '^grace$' '^five minutes done$'; do
   grep -qx "${expected:1:-1}" "$HOME/output" || { echo "the output lacks: ${expected:1:-1}"; exit 1; }
 done
