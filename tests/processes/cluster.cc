@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cluster.h"
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <cstdlib>
 #include <fstream>
@@ -113,6 +114,21 @@ bool form_a_mesh(const std::vector<const TestNode*>& nodes) {
     }
     return true;
   });
+}
+
+bool form_a_cluster(const std::vector<const TestNode*>& nodes) {
+  if (!form_a_mesh(nodes)) return false;
+  const auto everywhere = [&](auto condition) {
+    return eventually(15s, [&] { return std::all_of(nodes.begin(), nodes.end(), condition); });
+  };
+  return everywhere([](const auto* node) { return node->ready(); }) &&
+         eventually(5s,
+                    [&] {
+                      return nodes[0]->redis({"SET", "founded", "1"}) == "+OK";
+                    }) &&
+         everywhere([](const auto* node) {
+           return node->ready() && node->redis({"GET", "founded"}) == "1";
+         });
 }
 
 std::string muster_program() { return MUSTER_PROGRAM; }

@@ -81,6 +81,10 @@ class Cluster : public ::testing::Test {
 /// All of them list all others within 15 s.
 [[nodiscard]] bool form_a_mesh(const std::vector<const TestNode*>& nodes);
 
+/// As form_a_mesh, and the first write is behind them: the table is founded, all of them are ready
+/// and have it.
+[[nodiscard]] bool form_a_cluster(const std::vector<const TestNode*>& nodes);
+
 /// "127.0.0.1" processes are the program under test; the build says where it is.
 [[nodiscard]] std::string muster_program();
 

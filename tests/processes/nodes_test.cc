@@ -63,7 +63,7 @@ TEST_F(Nodes, LearnOfAllOthersFromOneOfThem) {
 TEST_F(Nodes, ReadWhatAnotherWrote) {
   a_.start_ready();
   b_.start_ready();
-  ASSERT_TRUE(form_a_mesh({&a_, &b_}));
+  ASSERT_TRUE(form_a_cluster({&a_, &b_}));
   EXPECT_EQ(a_.redis({"SET", "token", "ada"}), "+OK");
   EXPECT_EQ(b_.redis({"GET", "token"}), "ada");
   EXPECT_EQ(b_.redis({"DEL", "token"}), ":1");

@@ -59,7 +59,7 @@ TEST_F(Persistence, StartsAloneWithWhatItKnew) {
 TEST_F(Persistence, BootsAloneAlsoWhenItWasStoppedFirst) {
   a_.start_ready();
   b_.start_ready();
-  ASSERT_TRUE(form_a_mesh({&a_, &b_}));
+  ASSERT_TRUE(form_a_cluster({&a_, &b_}));
   EXPECT_EQ(b_.redis({"SET", "token", "ada"}), "+OK");
   for (auto* node : {&a_, &b_}) {
     node->process().signal(SIGTERM);
@@ -72,7 +72,7 @@ TEST_F(Persistence, BootsAloneAlsoWhenItWasStoppedFirst) {
 TEST_F(Persistence, CatchesUpWithWhatItMissedBeforeItIsReady) {
   a_.start_ready();
   b_.start_ready();
-  ASSERT_TRUE(form_a_mesh({&a_, &b_}));
+  ASSERT_TRUE(form_a_cluster({&a_, &b_}));
   EXPECT_EQ(a_.redis({"SET", "old", "1"}), "+OK");
   EXPECT_EQ(a_.redis({"SET", "gone", "1"}), "+OK");
   b_.process().kill_hard();
@@ -103,7 +103,7 @@ TEST_F(Persistence, LosesNoAcknowledgedWriteWhenOneOfTwoIsKilled) {
   configure_static({"a", "b"}, "ttl: 1h, on_split: merge");
   a_.start_ready();
   b_.start_ready();
-  ASSERT_TRUE(form_a_mesh({&a_, &b_}));
+  ASSERT_TRUE(form_a_cluster({&a_, &b_}));
   int written = 0;
   for (int round = 0; round < repetitions(5); ++round) {
     auto& victim = round % 2 == 0 ? a_ : b_;
@@ -112,7 +112,7 @@ TEST_F(Persistence, LosesNoAcknowledgedWriteWhenOneOfTwoIsKilled) {
     victim.process().kill_hard();
     ASSERT_EQ(missing(survivor, written), 0) << "after " << round + 1 << " kills";
     victim.start_ready();
-    ASSERT_TRUE(form_a_mesh({&a_, &b_}));
+    ASSERT_TRUE(form_a_cluster({&a_, &b_}));
     ASSERT_EQ(missing(victim, written), 0) << "after " << round + 1 << " restarts";
   }
   EXPECT_GT(written, 0);

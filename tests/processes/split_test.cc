@@ -15,7 +15,7 @@ class CutApart : public Cluster {
     configure_static({"a", "b"}, session);
     a_.start_ready({"--allow-fault-injection"});
     b_.start_ready({"--allow-fault-injection"});
-    ASSERT_TRUE(form_a_mesh({&a_, &b_}));
+    ASSERT_TRUE(form_a_cluster({&a_, &b_}));
   }
   void cut() {
     const auto told = a_.command({"fault", "cut", a_.name(), b_.name()});
