@@ -4,7 +4,7 @@
 // table.
 #include "muster/cache/key.h"
 
-#include <cassert>
+#include "key_check.h"
 
 namespace muster::cache {
 namespace {
@@ -75,11 +75,11 @@ Key::Key(const std::vector<std::string>& parts) {
   }
 }
 
-Result<Key> Key::decode(std::string_view encoded) {
+Result<void> check_key(std::string_view encoded) {
   if (encoded.empty()) return bad_input("a key may not be empty");
-  if (encoded.size() > max_encoded) {
-    return bad_input("a key may have " + std::to_string(max_encoded) + " bytes, this one has " +
-                     std::to_string(encoded.size()));
+  if (encoded.size() > Key::max_encoded) {
+    return bad_input("a key may have " + std::to_string(Key::max_encoded) +
+                     " bytes, this one has " + std::to_string(encoded.size()));
   }
   for (std::size_t at = encoded.find(zero); at != std::string_view::npos;
        at = encoded.find(zero, at + 2)) {
@@ -87,6 +87,11 @@ Result<Key> Key::decode(std::string_view encoded) {
                        (encoded[at + 1] == separator || encoded[at + 1] == escaped_zero);
     if (!whole) return bad_input("malformed key: a zero byte that is neither escape nor separator");
   }
+  return {};
+}
+
+Result<Key> Key::decode(std::string_view encoded) {
+  if (auto good = check_key(encoded); !good) return good.error();
   Key key;
   key.encoded_ = encoded;
   return key;

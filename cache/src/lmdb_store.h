@@ -45,7 +45,7 @@ class LmdbStore final : public StoreImage {
  public:
   struct Options {
     LmdbEnvironment::Options environment;
-    Duration gather = std::chrono::milliseconds(25);
+    Duration gather = std::chrono::milliseconds(10);
     std::size_t gather_rows = 20'000;  ///< More than these are not waited for.
     std::size_t queue_bytes = std::size_t{256} << 20;
   };

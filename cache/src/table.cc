@@ -8,6 +8,7 @@
 #include <cassert>
 #include <utility>
 
+#include "key_check.h"
 #include "muster/cache/definition.h"
 #include "table_content.h"
 #include "table_row.h"
@@ -29,6 +30,8 @@ class Table::Impl {
 
   [[nodiscard]] const Options& options() const { return options_; }
   [[nodiscard]] TableContent& content() { return content_; }
+  /// For the rows of a load, one after the other.
+  [[nodiscard]] std::vector<Incarnation>& scratch() { return scratch_; }
   [[nodiscard]] const Entry* find(std::string_view key) const {
     return content_.place_of(key).entry;
   }
@@ -36,6 +39,7 @@ class Table::Impl {
  private:
   const Options options_;
   TableContent content_;
+  std::vector<Incarnation> scratch_;
 };
 
 template <class Change>
@@ -248,14 +252,18 @@ std::string Table::row(std::string_view key) const {
 }
 
 Result<bool> Table::merge_row(std::string_view key, std::string_view row) {
-  if (Result<Key> good = Key::decode(key); !good) return good.error();
-  Result<std::vector<Incarnation>> incarnations = parse_row(row);
-  if (!incarnations) return incarnations.error();
+  if (auto good = check_key(key); !good) return good.error();
+  std::vector<Incarnation>& incarnations = impl_->scratch();
+  if (auto parsed = parse_row(row, incarnations); !parsed) return parsed.error();
   bool changed = false;
-  for (const Incarnation& incarnation : *incarnations) changed |= merge(key, incarnation);
+  for (const Incarnation& incarnation : incarnations) changed |= merge(key, incarnation);
   return changed;
 }
 
-Result<std::vector<Incarnation>> Table::decode_row(std::string_view row) { return parse_row(row); }
+Result<std::vector<Incarnation>> Table::decode_row(std::string_view row) {
+  std::vector<Incarnation> incarnations;
+  if (auto parsed = parse_row(row, incarnations); !parsed) return parsed.error();
+  return incarnations;
+}
 
 }  // namespace muster::cache

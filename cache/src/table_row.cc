@@ -126,6 +126,8 @@ bool line_is_new(const std::vector<ValueRegister>& values, LineId line) {
 }
 
 bool read_incarnation(Reader& in, Incarnation& incarnation) {
+  incarnation.values.clear();
+  incarnation.touch = {};
   incarnation.created.origin.boot.value = in.fixed();
   const std::uint64_t number = in.varint();
   incarnation.created.origin.number = static_cast<std::uint32_t>(number);
@@ -183,24 +185,22 @@ std::string encode_row(const std::vector<Incarnation>& incarnations) {
   return out.take();
 }
 
-Result<std::vector<Incarnation>> parse_row(std::string_view row) {
+Result<void> parse_row(std::string_view row, std::vector<Incarnation>& incarnations) {
   Reader in(row);
   if (const unsigned char version = in.byte(); version != row_version) {
     return bad_input("row of unknown format " + std::to_string(version));
   }
   const std::uint64_t count = in.varint();
   if (!in.good() || count == 0 || count > parts_max) return bad_input("malformed row");
-  std::vector<Incarnation> incarnations;
-  for (std::uint64_t i = 0; i < count; ++i) {
-    Incarnation incarnation;
-    if (!read_incarnation(in, incarnation)) return bad_input("malformed row");
-    if (!incarnations.empty() && incarnations.back().created >= incarnation.created) {
+  incarnations.resize(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    if (!read_incarnation(in, incarnations[i])) return bad_input("malformed row");
+    if (i > 0 && incarnations[i - 1].created >= incarnations[i].created) {
       return bad_input("malformed row: incarnations out of order");
     }
-    incarnations.push_back(std::move(incarnation));
   }
   if (!in.ended()) return bad_input("malformed row: bytes left over");
-  return incarnations;
+  return {};
 }
 
 }  // namespace muster::cache

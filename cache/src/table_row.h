@@ -19,7 +19,8 @@
 namespace muster::cache {
 
 [[nodiscard]] std::string encode_row(const std::vector<Incarnation>& incarnations);
-/// Views point into `row`.
-[[nodiscard]] Result<std::vector<Incarnation>> parse_row(std::string_view row);
+/// Views point into `row`.  What `incarnations` held is lost, its memory is used again; after an
+/// error it holds nothing of use.
+Result<void> parse_row(std::string_view row, std::vector<Incarnation>& incarnations);
 
 }  // namespace muster::cache

@@ -11,6 +11,13 @@
 namespace muster::cache {
 namespace {
 
+/// The lines of an entry beyond the first, fetched together rather than one after the other.
+void prefetch_block(const Entry* entry) {
+  constexpr std::size_t line = 64;
+  const char* block = reinterpret_cast<const char*>(entry);
+  for (std::size_t at = 0; at < 5; ++at) __builtin_prefetch(block + at * line);
+}
+
 void pause_a_little(unsigned round) {
   constexpr unsigned spins = 64;
   if (round < spins) {
@@ -45,7 +52,9 @@ const Shard::Slot* Shard::find(std::uint32_t tag, std::string_view key) const {
   const Slot* slots = begin();
   for (std::uint32_t at = home(tag, size);; at = at + 1 == size ? 0 : at + 1) {
     if (slots[at] == 0) return nullptr;
-    if (tag_of(slots[at]) == tag && entry_of(slots[at])->key() == key) return slots + at;
+    if (tag_of(slots[at]) != tag) continue;
+    prefetch_block(entry_of(slots[at]));
+    if (entry_of(slots[at])->key() == key) return slots + at;
   }
 }
 
@@ -60,8 +69,7 @@ void Shard::prefetch_entries(std::uint32_t tag) const {
   const Slot* slots = begin();
   for (std::uint32_t at = home(tag, size); slots[at] != 0; at = at + 1 == size ? 0 : at + 1) {
     if (tag_of(slots[at]) != tag) continue;
-    const char* block = reinterpret_cast<const char*>(entry_of(slots[at]));
-    for (std::size_t line = 0; line < 5; ++line) __builtin_prefetch(block + line * 64);
+    prefetch_block(entry_of(slots[at]));
     return;
   }
 }

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <atomic>
+#include <boost/unordered/unordered_flat_map.hpp>
 #include <cstdio>
 #include <fstream>
 #include <memory>
@@ -107,6 +108,21 @@ void get(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(table.get(keys.at(keys.next() % entries), start));
 }
 BENCHMARK(get)->ArgName("expiring")->Arg(0)->Arg(1);
+
+/// What one would take without a table of one's own: no locks, no versions, no expiry.
+void get_from_a_plain_map(benchmark::State& state) {
+  static boost::unordered_flat_map<std::string, std::string> map;
+  Keys keys;
+  for (std::size_t i = 0; map.size() < entries; ++i) {
+    map.emplace(keys.at(i), std::string(256, 'v'));
+  }
+  std::string name;
+  for (auto _ : state) {
+    name = keys.at(keys.next() % entries);
+    benchmark::DoNotOptimize(std::string(map.find(name)->second));
+  }
+}
+BENCHMARK(get_from_a_plain_map);
 
 void read_in_place(benchmark::State& state) {
   const Table& table = shared(false);

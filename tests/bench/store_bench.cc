@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT
+//
+// The store on LMDB: a million rows written in batches, read back, and read back into a table (what
+// a restart does); and commits of different sizes, one after the other.  In /tmp: durable rates are
+// those of whatever disk that is.
+#include <benchmark/benchmark.h>
+#include <fmt/format.h>
+
+#include <condition_variable>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <numeric>
+#include <random>
+
+#include "lmdb_store.h"
+#include "muster/cache/table.h"
+
+namespace muster::cache {
+namespace {
+
+constexpr std::size_t rows = 1'000'000;
+
+/// A store in a directory of its own, gone with it; write() waits for the answer.
+class Disk {
+ public:
+  Disk() {
+    std::string name = (std::filesystem::temp_directory_path() / "muster_bench_XXXXXX").string();
+    path_ = ::mkdtemp(name.data());
+    open();
+  }
+  ~Disk() {
+    store_.reset();
+    std::filesystem::remove_all(path_);
+  }
+  Disk(const Disk&) = delete;
+  Disk& operator=(const Disk&) = delete;
+
+  void open() {
+    store_.reset();
+    LmdbStore::Options options;
+    options.environment.directory = path_;
+    store_ = std::move(*LmdbStore::open(options, Log()));
+    store_->run([this](const std::vector<StoreAnswer>& answers) {
+      const std::scoped_lock lock(mutex_);
+      answered_ += answers.size();
+      changed_.notify_all();
+    });
+  }
+  void write(std::vector<Row> batch) {
+    StoreBatch urgent;
+    urgent.table = "session";
+    urgent.number = ++sent_;
+    urgent.rows = std::move(batch);
+    urgent.urgent = true;
+    store_->submit(std::move(urgent));
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return answered_ == sent_; });
+  }
+  [[nodiscard]] const LmdbStore& store() const { return *store_; }
+
+ private:
+  std::filesystem::path path_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::uint64_t sent_ = 0;
+  std::uint64_t answered_ = 0;
+  std::unique_ptr<LmdbStore> store_;
+};
+
+std::string key_at(std::size_t i) { return fmt::format("session:{:024}", i); }
+
+std::string row_at(std::size_t i) {
+  Table one({});
+  const std::string value(256, 'v');
+  one.put("k", {{node::BootId{77}, 1}, i + 1},
+          {{i + 1, node::BootId{77}}, 5, never_expires, value});
+  return one.row("k");
+}
+
+void fill(Disk& disk, std::size_t batch) {
+  const std::string row = row_at(1);
+  for (std::size_t from = 0; from < rows; from += batch) {
+    std::vector<Row> some;
+    for (std::size_t i = from; i < from + batch; ++i) {
+      some.push_back({Space::entries, key_at(i), row});
+    }
+    disk.write(std::move(some));
+  }
+}
+
+Disk& filled() {
+  static std::unique_ptr<Disk> disk;
+  if (!disk) {
+    disk = std::make_unique<Disk>();
+    fill(*disk, 10'000);
+  }
+  return *disk;
+}
+
+void write_in_key_order(benchmark::State& state) {
+  for (auto _ : state) {
+    Disk disk;
+    fill(disk, 10'000);
+  }
+  state.SetItemsProcessed(static_cast<std::int64_t>(rows));
+}
+BENCHMARK(write_in_key_order)->Iterations(1)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+void read_all(benchmark::State& state) {
+  filled().open();
+  for (auto _ : state) {
+    std::size_t bytes = 0;
+    const auto read = filled().store().for_each(
+        "session", Space::entries,
+        [&](std::string_view key, std::string_view value) { bytes += key.size() + value.size(); });
+    benchmark::DoNotOptimize(read.has_value() ? bytes : 0);
+  }
+}
+BENCHMARK(read_all)->Iterations(1)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+void load_into_a_table(benchmark::State& state) {
+  filled().open();
+  for (auto _ : state) {
+    Table table({});
+    const auto read = filled().store().for_each("session", Space::entries,
+                                                [&](std::string_view key, std::string_view value) {
+                                                  if (!table.merge_row(key, value)) std::abort();
+                                                });
+    benchmark::DoNotOptimize(read.has_value() ? table.count() : 0);
+  }
+}
+BENCHMARK(load_into_a_table)->Iterations(1)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+void overwrite_at_random(benchmark::State& state) {
+  Disk& disk = filled();
+  const auto size = static_cast<std::size_t>(state.range(0));
+  const std::string row = row_at(2);
+  std::mt19937_64 random(1);
+  for (auto _ : state) {
+    std::vector<Row> some;
+    for (std::size_t i = 0; i < size; ++i) {
+      some.push_back({Space::entries, key_at(random() % rows), row});
+    }
+    disk.write(std::move(some));
+  }
+  state.SetItemsProcessed(state.iterations() * state.range(0));
+}
+BENCHMARK(overwrite_at_random)->Arg(1)->Arg(100)->Arg(1000)->Arg(10'000)->UseRealTime();
+
+}  // namespace
+}  // namespace muster::cache
+
+BENCHMARK_MAIN();
