@@ -12,7 +12,9 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr Duration retransmit = 200ms;    // What a lost segment costs a connection.
+// What a lost segment costs a connection: mostly the next ones tell of it, sometimes only time.
+constexpr Duration retransmit_tail = 200ms;
+constexpr double tail_share = 0.2;
 constexpr Duration retransmit_late = 1s;  // The longest that TCP dozes after a cut is healed.
 constexpr Timestamp world_begins = std::chrono::sys_days(std::chrono::year(2026) / 1 / 1);
 
@@ -205,7 +207,8 @@ const Quality& Network::between(HostId from, HostId to) const {
 Duration Network::travel(HostId from, HostId to, std::size_t bytes) {
   const Quality& quality = between(from, to);
   Duration time = quality.delay + random_.between(0ns, quality.jitter);
-  while (random_.chance(std::min(quality.loss, 0.9))) time += retransmit;
+  while (random_.chance(std::min(quality.loss, 0.9)))
+    time += random_.chance(tail_share) ? retransmit_tail : 4 * quality.delay + quality.jitter;
   if (quality.bytes_per_second != 0)
     time += Duration(std::uint64_t{1'000'000'000} * bytes / quality.bytes_per_second);
   return time;

@@ -77,6 +77,9 @@ void SimNode::open_cache() {
         return {};
       });
   healer_->attach(*cache_);
+  if (!options_.wrap_healer) return;
+  wrapped_healer_ = options_.wrap_healer(name_, *healer_);
+  cache_->set_healer(wrapped_healer_.get());
 }
 
 SimNode::DurableUntil SimNode::crash(Crash kind, bool power) {
@@ -99,6 +102,7 @@ SimNode::DurableUntil SimNode::crash(Crash kind, bool power) {
   power ? stage_.network.power_off(host_) : stage_.network.stop(host_);
   ++life_;
   cache_.reset();
+  wrapped_healer_.reset();
   healer_.reset();
   cache_events_.clear();
   topology_.reset();
@@ -292,6 +296,7 @@ void SimNode::report(Now at, const node::NodeEvent& event) {
 
 void SimNode::store(cache::StoreBatch batch) {
   batches_.push_back({batch.table, stage_.agenda.now()});
+  if (options_.lying_disk) batch.rows.clear();
   disk_.submit(std::move(batch));
   schedule_commit();
 }

@@ -16,6 +16,7 @@ namespace {
 
 // "A put waits at most 2 s for a frozen or dead peer."
 constexpr Duration longest_put = 2s + 100ms;
+constexpr Duration longest_proxied = 2s + 600ms;
 constexpr std::size_t violations_kept = 20;
 // A link never queues more for a slow peer than this.
 constexpr std::size_t most_queued = std::size_t{32} << 20;
@@ -166,6 +167,7 @@ Operation& World::record(Operation::Kind kind, NodeIndex node, const std::string
   operation.table = table;
   operation.key = cache::Key(key).encoded();
   operation.invoked = now();
+  operation.direct = nodes_[node]->cache()->ready(table);
   if (kind == Operation::Kind::put) operation.value = "v" + std::to_string(history_.all().size());
   return history_.add(std::move(operation));
 }
@@ -186,7 +188,8 @@ void World::answered(std::size_t id, const Result<cache::Written>& result) {
   trace_.say(now(), "client: {} {}{}, {} holders", id,
              operation.applied ? "applied" : "not applied",
              operation.acknowledged ? " and acknowledged" : "", operation.holders.size());
-  if (now() - std::max(operation.invoked, disturbed_[operation.node]) > longest_put)
+  const Duration limit = operation.direct ? longest_put : longest_proxied;
+  if (now() - std::max(operation.invoked, disturbed_[operation.node]) > limit)
     violation("operation " + std::to_string(id) + " took longer than 2 s");
   if (operation.acknowledged) check_holders(operation);
 }

@@ -28,6 +28,7 @@ struct Operation {
   std::string key;    ///< Encoded.
   std::string value;  ///< Unique in its world.
   std::optional<Duration> ttl;
+  bool direct = true;  ///< The node was ready, so it did not have to ask another.
   Instant invoked{};
   Instant completed = never;  ///< Never: no answer, the node died first.
   bool applied = false;

@@ -44,6 +44,11 @@ struct SimNodeOptions {
   Duration disk_least = std::chrono::milliseconds(1);
   Duration disk_most = std::chrono::milliseconds(20);
   std::uint32_t check_every = 1;  ///< Turns between calls of check_invariants().
+
+  // To show that the checkers bite.
+  bool lying_disk = false;  ///< Says that a batch is durable, and forgets it.
+  /// Stands between the cache and the real healer.
+  std::function<std::unique_ptr<cache::Healer>(const NodeName&, cache::Healer&)> wrap_healer;
 };
 
 class SimNode final : private Process,
@@ -151,6 +156,7 @@ class SimNode final : private Process,
   std::unique_ptr<node::NodeMachine> machine_;
   std::unique_ptr<cache::CacheMachine> cache_;
   std::unique_ptr<unsplit::UnsplitMachine> healer_;
+  std::unique_ptr<cache::Healer> wrapped_healer_;
   std::map<node::LinkId, End> ends_;
   std::map<End, node::LinkId> links_;
   std::vector<cache::CacheEvent> cache_events_;  ///< Of this turn, not yet told to the healer.
