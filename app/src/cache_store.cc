@@ -26,7 +26,10 @@ std::string_view CacheStore::name(std::size_t table) const {
   return found ? std::string_view(found->name) : std::string_view();
 }
 
-Timestamp CacheStore::time() const { return parts_.node->fabric().cluster_time(now()); }
+Timestamp CacheStore::time() const {
+  now_ = now();
+  return parts_.node->fabric().cluster_time(now_);
+}
 
 bool CacheStore::readable(std::size_t table) const {
   const Place* found = place(table);
@@ -57,20 +60,20 @@ void CacheStore::lookup(std::size_t table, std::span<const std::string_view> key
 void CacheStore::fetch(std::size_t table, const cache::Key& key, FetchDone done) {
   const Place* found = place(table);
   if (!found) return done(now(), bad_input("there is no such table"));
-  parts_.cache->machine().get(now(), found->name, key, std::move(done));
+  parts_.cache->machine().get(now_, found->name, key, std::move(done));
 }
 
 void CacheStore::write(std::size_t table, cache::Write write, WriteDone done) {
   const Place* found = place(table);
   if (!found) return done(now(), bad_input("there is no such table"));
-  parts_.cache->machine().write(now(), found->name, std::move(write), {}, std::move(done));
+  parts_.cache->machine().write(now_, found->name, std::move(write), {}, std::move(done));
 }
 
 void CacheStore::touch(std::size_t table, const cache::Key& key, std::optional<Duration> ttl,
                        WriteDone done) {
   const Place* found = place(table);
   if (!found) return done(now(), bad_input("there is no such table"));
-  parts_.cache->machine().touch(now(), found->name, key, ttl, {}, std::move(done));
+  parts_.cache->machine().touch(now_, found->name, key, ttl, {}, std::move(done));
 }
 
 std::size_t CacheStore::count(std::size_t table) const {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "muster/app/parts.h"
+#include "muster/discovery/time.h"
 #include "redis_store.h"
 
 namespace muster::app {
@@ -41,6 +42,7 @@ class CacheStore final : public RedisStore {
 
   Parts parts_;
   mutable std::vector<Place> places_;  // As of the last tables().
+  mutable Now now_{};                  // As of the last time(): of all that one read asks for.
 };
 
 }  // namespace muster::app

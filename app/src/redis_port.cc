@@ -32,8 +32,9 @@ namespace {
 
 constexpr std::size_t read_size = 64 * 1024;
 constexpr std::size_t clients_max = 10'000;
-constexpr std::size_t strangers_max = 256;               // That have not said the password yet.
-constexpr std::size_t held_max = std::size_t{48} << 20;  // Unfinished requests of all clients.
+constexpr std::size_t strangers_max = 256;                 // That have not said the password yet.
+constexpr std::size_t held_max = std::size_t{48} << 20;    // Unfinished requests of all clients.
+constexpr std::size_t unsent_max = std::size_t{48} << 20;  // Replies that slow readers do not take.
 constexpr Duration login_deadline = 10s;
 constexpr Duration stall_deadline = 30s;  // To finish a request, to take a reply.
 
@@ -75,6 +76,7 @@ class RedisPort::Impl {
   Connections connections_;
   std::string buffer_;  // Of whoever reads now.
   std::size_t held_ = 0;
+  std::size_t unsent_ = 0;
   std::uint64_t last_id_ = 0;
   asio::steady_timer sweep_;
   bool sweeping_ = false;
@@ -100,6 +102,7 @@ class RedisPort::Impl::Connection {
     if (!std::exchange(closed_, true)) {
       error_code ignored;
       socket_.close(ignored);
+      if (!writing_) out_ = std::string();  // Many may be closed before any of them goes.
     }
     release();
   }
@@ -195,10 +198,15 @@ class RedisPort::Impl::Connection {
     if (!error && sent == out_.size()) return;
     if (error && error != asio::error::would_block && error != asio::error::try_again)
       return close();
+    const std::size_t rest = out_.size() - (error ? 0 : sent);
+    if (port_.unsent_ + rest > unsent_max) return close();
+    port_.unsent_ += rest;
     writing_ = true;
-    asio::async_write(socket_, asio::buffer(out_) + (error ? 0 : sent),
-                      [this](error_code problem, std::size_t) {
+    asio::async_write(socket_, asio::buffer(out_) + (out_.size() - rest),
+                      [this, rest](error_code problem, std::size_t) {
                         writing_ = false;
+                        port_.unsent_ -= rest;
+                        if (out_.capacity() > read_size) out_ = std::string();
                         if (problem || closed_) return close();
                         go_on();
                       });

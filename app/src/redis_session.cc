@@ -72,7 +72,7 @@ bool RedisSession::take_get(std::string_view request) {
     return false;
   ++service_.counters.commands;
   gets_.push_back(key);
-  if (gets_.size() == batch_max) flush_gets();
+  if (gets_.size() >= batch_) flush_gets();
   return true;
 }
 
@@ -80,11 +80,15 @@ void RedisSession::flush_gets() {
   if (gets_.empty()) return;
   RespReply out = reply();
   RedisCounters& counters = service_.counters;
+  const std::size_t before = out.out().size();
   service_.store.lookup(table_, gets_, now_, [&](std::size_t, const RedisStore::Entry* found) {
     found ? out.bulk(found->value) : out.null();
     ++(found ? counters.hits : counters.misses);
   });
   gets_.clear();
+  // Large values come a few at a time, so that held_back() is asked between them.
+  const bool large = out.out().size() - before > output_max / 4;
+  batch_ = large ? batch_min : std::min(batch_ * 2, batch_max);
 }
 
 void RedisSession::run(std::string_view) {
@@ -261,7 +265,9 @@ void RedisSession::remove(const cache::Key& key, Outcome outcome, std::string pr
 void RedisSession::written(Ticket ticket, Outcome outcome, std::string_view prepared,
                            const Result<cache::Written>& result) {
   answer(ticket, [&](RespReply& out) {
-    if (!result) return out.error("ERR " + shown(result.error().text(), 400));
+    if (!result)
+      return out.error((service_.store.readable(table_) ? "ERR " : "LOADING ") +
+                       shown(result.error().text(), 400));
     if (result->applied && !result->acknowledged) {
       std::string holders;
       for (const NodeName& name : result->holders) holders += " " + name.text();

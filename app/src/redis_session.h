@@ -53,7 +53,7 @@ class RedisSession {
                                             << 20;  ///< Unsent replies beyond it: no new requests.
   static constexpr std::size_t open_max = 1024;     ///< Unanswered requests beyond it: likewise.
   static constexpr std::size_t reply_max = std::size_t{64} << 20;  ///< Of one command.
-  static constexpr std::size_t batch_max = 32;                     ///< GETs looked up at once.
+  static constexpr std::size_t batch_min = 4, batch_max = 32;      ///< GETs looked up at once.
 
   /// `wake` is called when a reply became ready outside consume().
   RedisSession(RedisService& service, std::uint64_t id, std::function<void()> wake);
@@ -186,6 +186,7 @@ class RedisSession {
   bool batching_ = false;               // A GET may go into the batch.
   Timestamp now_{};                     // Of this consume().
   std::vector<std::string_view> gets_;  // Keys of GETs that are not looked up yet.
+  std::size_t batch_ = batch_min;       // How many of them are looked up at once.
   std::string scratch_;
 };
 

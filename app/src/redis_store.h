@@ -30,7 +30,8 @@ class RedisStore {
 
   [[nodiscard]] virtual std::size_t tables() const = 0;
   [[nodiscard]] virtual std::string_view name(std::size_t table) const = 0;
-  /// Cluster time: what expiries are measured by.
+  /// Cluster time: what expiries are measured by.  Begins a turn: what is asked until the next call
+  /// happens at this moment.
   [[nodiscard]] virtual Timestamp time() const = 0;
   /// The local copy may be read.  Where not, fetch() asks a member that has the table.
   [[nodiscard]] virtual bool readable(std::size_t table) const = 0;

@@ -55,9 +55,13 @@ TEST(Config, NeedsNoFile) {
 TEST(Config, ReadsEverySection) {
   const auto [config, problems] = read(R"(
 node:       {name: a@127.0.0.1, dir: ./data, cookie_file: /c, bind: 127.0.0.2, link_port: 4370-4380}
-topologies: {local: {strategy: epmd, config: {hosts: [b@127.0.0.1]}}, off: {strategy: gossip, enabled: false}}
+topologies:
+  local: {strategy: epmd, config: {hosts: [b@127.0.0.1]}}
+  off: {strategy: gossip, enabled: false}
 connect:    [b@127.0.0.1]
-tables:     {jobs: {storage: ram_copies, copies: [a@127.0.0.1]}, session: {ttl: 30m, max_ttl: 1d, writes: async, durability: sync, on_split: merge}}
+tables:
+  jobs: {storage: ram_copies, copies: [a@127.0.0.1]}
+  session: {ttl: 30m, max_ttl: 1d, writes: async, durability: sync, on_split: merge}
 unsplit:    {flush_tables: [jobs], auto_initialize_cluster: false}
 listen:     {http: "127.0.0.1:5000", redis: "[::1]:6000", password_file: /p, show_keys: true}
 log:        {level: debug, format: json}

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
 // `muster start`: runs an Instance until a signal or `muster leave` ends it.
+#include <malloc.h>
+#include <sys/resource.h>
+
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/redirect_error.hpp>
@@ -70,10 +73,25 @@ asio::awaitable<int> run_until_told(Instance& instance, asio::signal_set& signal
 
 }  // namespace
 
+namespace {
+
+/// Each client and link is a file descriptor; the soft limit is often 1024.
+void allow_many_connections() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+}  // namespace
+
 int start(const Options& options) {
   const auto config = configure(options);
   if (!config) return failure;
   std::signal(SIGPIPE, SIG_IGN);
+  allow_many_connections();
+  // Large blocks go back to the system at once: glibc would keep ever larger ones.
+  mallopt(M_MMAP_THRESHOLD, 1 << 20);
   const Log log = program_log(config->log_level, config->log_format);
   asio::io_context loop(1);
   asio::signal_set signals(loop, SIGTERM, SIGINT);
