@@ -28,10 +28,10 @@ void check_operation(std::string_view bytes) {
 }
 
 void check_row(std::string_view bytes) {
-  const auto incarnations = parse_row(bytes);
+  const auto incarnations = Table::decode_row(bytes);
   if (!incarnations) return;
   const std::string row = encode_row(*incarnations);
-  const auto again = parse_row(row);
+  const auto again = Table::decode_row(row);
   assert(again && encode_row(*again) == row);
 }
 
@@ -40,7 +40,7 @@ void check_merge(std::string_view bytes) {
   if (bytes.empty()) return;
   const auto cut = static_cast<unsigned char>(bytes[0]) % bytes.size();
   const auto one = bytes.substr(1, cut), other = bytes.substr(std::min(bytes.size(), 1 + cut));
-  if (!parse_row(one) || !parse_row(other)) return;
+  if (!Table::decode_row(one) || !Table::decode_row(other)) return;
   Table forwards{Table::Options{}}, backwards{Table::Options{}};
   if (!forwards.merge_row("key", one) || !forwards.merge_row("key", other)) return;
   const bool taken = backwards.merge_row("key", other) && backwards.merge_row("key", one);
