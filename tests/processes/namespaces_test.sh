@@ -29,6 +29,7 @@ trap clean_up EXIT
 trap 'exit 130' INT TERM
 
 ip netns add "$id-switch" 2>/dev/null || skip 'cannot make network namespaces'
+ip netns exec "$id-switch" true 2>/dev/null || skip 'cannot enter network namespaces (in a chroot?)'
 ip netns exec "$id-switch" ip link add bridge type bridge
 ip netns exec "$id-switch" ip link set bridge up
 
