@@ -117,6 +117,7 @@ class World {
   [[nodiscard]] PeerSet contacts_of(NodeIndex index) const;
   void advance(Instant end);
   void answered(std::size_t id, const Result<cache::Written>& result);
+  [[nodiscard]] cache::Path path_of(NodeIndex index, const std::string& table) const;
   void check_holders(const Operation& operation);
   void violation(std::string text);
   Operation& record(Operation::Kind kind, NodeIndex node, const std::string& table,
