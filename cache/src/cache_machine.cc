@@ -174,9 +174,9 @@ Instant CacheMachine::next_wake() const {
 }
 
 void CacheMachine::wake(Now now) {
+  const Instant due = std::max(impl_->expected_wake_, impl_->surroundings_.now.mono);
+  const bool late = impl_->expected_wake_ != never && now.mono - due > stood_still;
   impl_->surroundings_.now = now;
-  const bool late =
-      impl_->expected_wake_ != never && now.mono - impl_->expected_wake_ > stood_still;
   impl_->expected_wake_ = never;
   for (std::size_t i = 0; i < impl_->tables_.size(); ++i) {
     if (late) impl_->tables_[i]->paused(now);

@@ -136,8 +136,40 @@ void Replica::apply_put(const PutItem& put, const Operation& operation, LineId l
   const bool held = !create && table_->holds(put.key, created);
   if (gone(put.key, created, held)) return;
   if (!parked_touches_.empty()) parked_touches_.erase({std::string(put.key), created});
-  const ValueRegister value{operation.stamp, options_.merges ? 0 : line, put.expiry, put.value};
-  if (table_->put(put.key, created, value)) touched(put.key);
+  const ValueRegister value{operation.stamp, line, put.expiry, put.value};
+  if (!siblings_.empty()) note_conflicts(put, created, value);
+  if (!table_->put(put.key, created, value)) return;
+  touched(put.key);
+  if (!held || path_.size() < 2) return;
+  for (const Incarnation& each : table_->incarnations(put.key)) {
+    if (each.values.size() > 1) befores_.emplace(put.key);
+  }
+}
+
+void Replica::note_conflicts(const PutItem& put, const Dot& created, const ValueRegister& value) {
+  for (const Incarnation& other : table_->incarnations(put.key)) {
+    if (other.values.empty() || !concurrent(other.values.front().line, value.line)) continue;
+    const ValueRegister& theirs = other.values.front();
+    const bool ours_older = theirs.stamp < value.stamp;
+    listener_.outdone(SetAside{std::string(put.key), ours_older ? other.created : created,
+                               ours_older ? theirs : value, "merge: a newer value of the key"});
+  }
+}
+
+/// Put on sibling lines, so neither knew of the other.
+bool Replica::concurrent(LineId a, LineId b) const {
+  if (a == b) return false;
+  const auto first = siblings_.find(a), second = siblings_.find(b);
+  if (first != siblings_.end() && second != siblings_.end()) {
+    return first->second.group != second->second.group;
+  }
+  if (first == siblings_.end() && second == siblings_.end()) return false;
+  const LineId on_ours = first == siblings_.end() ? a : b;
+  const std::size_t fork = (first == siblings_.end() ? second : first)->second.fork;
+  for (std::size_t i = fork; i < path_.size(); ++i) {
+    if (path_[i].id == on_ours) return true;
+  }
+  return false;
 }
 
 void Replica::apply_touch(const TouchItem& touch, const Operation& operation) {

@@ -42,6 +42,8 @@ class ReplicaListener {
  public:
   virtual ~ReplicaListener() = default;
   virtual void applied(const Operation& operation, std::string_view encoded) = 0;
+  /// Under `merge`: of two values of one key from sibling lines, the older one.
+  virtual void outdone(const SetAside& aside) = 0;
 };
 
 class Replica {
@@ -74,6 +76,9 @@ class Replica {
   /// The path of the winner of a fork; each value that leaves the table is told before it does.
   using Aside = std::function<void(SetAside)>;
   void lose(Path path, std::set<BootId> members, const std::string& why, const Aside& aside);
+
+  /// Under `merge`, on the winner's side: values of that path's own lines are concurrent to ours.
+  void remember_siblings(const Path& theirs);
 
   // Versions.
   [[nodiscard]] const Vector& seen() const { return seen_; }
@@ -124,7 +129,7 @@ class Replica {
   // Expiry and forgetting.
   void expire(Timestamp at, std::size_t limit, const Table::Expired& expired);
   [[nodiscard]] bool has_forgettable() const {
-    return deletes_.size() != 0 || !husks_.empty() || !parked_touches_.empty();
+    return deletes_.size() != 0 || !husks_.empty() || !parked_touches_.empty() || !befores_.empty();
   }
   /// Everything up to `settled` is on every member's disk: forgets at most `limit` of what was kept
   /// for those that had not.  True when there is more to do.
@@ -151,6 +156,11 @@ class Replica {
  private:
   void apply(const Operation& operation, LineId line, Timestamp now);
   void apply_put(const PutItem& put, const Operation& operation, LineId line);
+  void note_conflicts(const PutItem& put, const Dot& created, const ValueRegister& value);
+  [[nodiscard]] bool concurrent(LineId a, LineId b) const;
+  void forget_befores(const Stamp& settled, std::size_t& limit);
+  void forget_husks(const Stamp& settled, std::size_t& limit);
+  void forget_parked(const Stamp& settled, std::size_t& limit);
   void apply_touch(const TouchItem& touch, const Operation& operation);
   void apply_remove(const RemoveItem& remove, const Operation& operation);
   Received apply_received(const Operation& operation, std::string_view encoded, Timestamp now);
@@ -190,6 +200,13 @@ class Replica {
   Vector base_;                  // while copying: what this copy holds for sure
   std::vector<bool> installed_;  // while copying: buckets whose content is here
 
+  std::set<std::string> befores_;  // keys that hold values which a later line has overwritten
+  struct Sibling {
+    std::size_t fork = 0;  // of our path: how many lines it shares
+    std::uint64_t group = 0;
+  };
+  std::map<LineId, Sibling> siblings_;  // under `merge`
+  std::uint64_t next_group_ = 1;
   std::deque<std::pair<Expiry, std::string>> husks_;  // expired, kept until settled
 
   bool meta_dirty_ = false, clear_first_ = false;

@@ -23,6 +23,7 @@ void Replica::start_copy(Path path, std::set<BootId> members, const Vector& vect
   deletes_.clear();
   parked_touches_.clear();
   husks_.clear();
+  befores_.clear();
   waiting_.clear();
   waiting_bytes_ = 0;
   dirty_keys_.clear();
@@ -84,6 +85,7 @@ void Replica::install(std::string_view key, std::string_view row, const Vector& 
     const bool held = table_->holds(key, incarnation.created);
     if (!held && base_.covers(incarnation.created)) continue;  // deleted here, unknown there
     changed |= table_->merge(key, incarnation);
+    if (incarnation.values.size() > 1) befores_.emplace(key);
     if (incarnation.values.empty() && !held) {
       parked_touches_.emplace(std::string(key), incarnation.created);
     } else if (!parked_touches_.empty()) {

@@ -40,8 +40,9 @@ void Replica::follow(Path path, std::set<BootId> members) {
 
 void Replica::lose(Path path, std::set<BootId> members, const std::string& why,
                    const Aside& aside) {
+  const Path lost = path_;
   set_path(std::move(path), std::move(members));
-  if (options_.merges) return;
+  if (options_.merges) return remember_siblings(lost);
   std::vector<std::string> keys;
   for (std::uint32_t bucket = 0; bucket < Table::buckets; ++bucket) {
     keys.clear();
@@ -65,6 +66,19 @@ void Replica::lose(Path path, std::set<BootId> members, const std::string& why,
   }
   waiting_.clear();
   waiting_bytes_ = 0;
+}
+
+void Replica::remember_siblings(const Path& theirs) {
+  constexpr std::size_t most = 256;
+  const std::size_t fork = common_lines(path_, theirs);
+  const std::uint64_t group = next_group_++;
+  for (std::size_t i = fork; i < theirs.size(); ++i) {
+    siblings_.try_emplace(theirs[i].id, Sibling{fork, group});
+  }
+  for (auto each = siblings_.begin(); siblings_.size() > most;) {  // the oldest forks go first
+    each = each->second.group + most / 2 < group ? siblings_.erase(each) : std::next(each);
+    if (each == siblings_.end()) break;
+  }
 }
 
 void Replica::drop_lost_values(std::string_view key, const std::string& why, const Aside& aside) {

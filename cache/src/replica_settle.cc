@@ -20,6 +20,13 @@ bool Replica::forget(const Stamp& settled, std::size_t limit) {
     meta_dirty_ = true;
     --limit;
   }
+  forget_husks(settled, limit);
+  forget_parked(settled, limit);
+  forget_befores(settled, limit);
+  return limit == 0;
+}
+
+void Replica::forget_husks(const Stamp& settled, std::size_t& limit) {
   const Expiry bound{std::chrono::microseconds(static_cast<std::int64_t>(settled.time))};
   while (limit > 0 && !husks_.empty() && husks_.front().first <= bound) {
     const std::string key = std::move(husks_.front().second);
@@ -27,25 +34,25 @@ bool Replica::forget(const Stamp& settled, std::size_t limit) {
     --limit;
     std::vector<Dot> over;
     for (const Incarnation& incarnation : table_->incarnations(key)) {
-      const Expiry expiry = incarnation.expiry();
-      if (!incarnation.values.empty() && expiry <= bound && incarnation.touch.stamp <= settled) {
-        over.push_back(incarnation.created);
-      }
+      if (incarnation.values.empty() || incarnation.expiry() > bound) continue;
+      if (incarnation.touch.stamp <= settled) over.push_back(incarnation.created);
     }
     for (const Dot& created : over) table_->remove(key, created);
-    if (!over.empty()) {
-      touched(key);
-      meta_dirty_ = true;
-    }
+    if (over.empty()) continue;
+    touched(key);
+    meta_dirty_ = true;
   }
+}
+
+void Replica::forget_parked(const Stamp& settled, std::size_t& limit) {
   for (auto parked = parked_touches_.begin(); limit > 0 && parked != parked_touches_.end();) {
     --limit;
-    bool settled_touch = true;
+    bool over = true;
     for (const Incarnation& incarnation : table_->incarnations(parked->first)) {
       if (incarnation.created != parked->second) continue;
-      settled_touch = incarnation.values.empty() && incarnation.touch.stamp <= settled;
+      over = incarnation.values.empty() && incarnation.touch.stamp <= settled;
     }
-    if (!settled_touch) {
+    if (!over) {
       ++parked;
       continue;
     }
@@ -53,7 +60,26 @@ bool Replica::forget(const Stamp& settled, std::size_t limit) {
     parked = parked_touches_.erase(parked);
     meta_dirty_ = true;
   }
-  return limit == 0;
+}
+
+void Replica::forget_befores(const Stamp& settled, std::size_t& limit) {
+  for (auto key = befores_.begin(); limit > 0 && key != befores_.end();) {
+    --limit;
+    bool left = false;
+    std::vector<Dot> over;
+    for (const Incarnation& incarnation : table_->incarnations(*key)) {
+      if (incarnation.values.size() < 2) continue;
+      const bool done = incarnation.values.front().stamp <= settled;
+      if (done) over.push_back(incarnation.created);
+      left = left || !done;
+    }
+    for (const Dot& created : over) table_->remove_before(*key, created);
+    if (!over.empty()) {
+      touched(*key);
+      meta_dirty_ = true;
+    }
+    key = left ? std::next(key) : befores_.erase(key);
+  }
 }
 
 }  // namespace muster::cache

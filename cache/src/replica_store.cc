@@ -177,6 +177,7 @@ Result<bool> Replica::load(const StoreImage& image, std::string_view table_name,
     if (!incarnations) return;
     for (const Incarnation& each : *incarnations) {
       if (each.values.empty()) parked_touches_.emplace(std::string(key), each.created);
+      if (each.values.size() > 1) befores_.emplace(key);
     }
   });
   if (!read_rows) return read_rows.error();

@@ -31,7 +31,8 @@ Replicator::Replicator(Surroundings& surroundings, TableDefinition definition)
     : surroundings_(surroundings),
       definition_(std::move(definition)),
       replica_(replica_options(surroundings, definition_),
-               std::make_shared<Table>(Table::Options{.ordered = true, .keep_before = true}),
+               std::make_shared<Table>(Table::Options{
+                   .ordered = true, .keep_before = definition_.on_split != OnSplit::merge}),
                *this) {
   hosted_ = should_hold(surroundings_.fabric.self().name);
 }
@@ -95,7 +96,7 @@ void Replicator::connected(Now now, const node::Member& peer) {
   copy.passed_on.clear();
   copy.has_control = false;
   if (hosted_) fill_report(now, *control(copy).mutable_report());
-  if (readiness_ == Readiness::starting && hosted_) look_for_sponsor(now);
+  if (wants_sponsor()) look_for_sponsor(now);
 }
 
 void Replicator::disconnected(Now now, const node::Member& peer) {
@@ -207,7 +208,9 @@ void Replicator::progress(Now now) {
   }
   if (!almost_) return;
   for (const auto& [boot, copy] : copies_) {
-    if (!in_view(boot) || !copy.counted() || copy.apart || copy.lagging) continue;
+    // Those that catch up may be ready before our next word reaches them.
+    const bool counts = copy.counted() || copy.takes_part();
+    if (!in_view(boot) || !counts || copy.apart || copy.lagging) continue;
     if (now.mono - almost_since_ > echo_wait) continue;
     if (!copy.waits_for.contains(self())) return;
     if (copy.met && relate(replica_.path(), copy.path) == Relation::equal && lacks(copy)) return;
@@ -288,21 +291,21 @@ void Replicator::wake(Now now) {
         now, CacheEvent{CacheEvent::Kind::expired, definition_.name, std::string(key), {}, {}});
   });
   counters_.expired += expired;
+  const bool ticked = now.mono >= next_tick_;
+  if (ticked) next_tick_ = now.mono + tick;
   if (!definition_.local_content) {
     expire_asked(now);
     expire_waiters(now);
     if (now.mono >= line_retry_) retry_pending(now);
     if (now.mono >= join_retry_) {
       join_retry_ = never;
-      if (readiness_ == Readiness::starting || readiness_ == Readiness::joining)
-        look_for_sponsor(now);
+      if (wants_sponsor()) look_for_sponsor(now);
     }
     if (fetching_ && now.mono >= fetching_->deadline) {
       if (RemoteCopy* copy = copy_of(fetching_->from)) copy->no_fetch_before = now.mono + tick;
       fetching_.reset();
     }
-    if (now.mono >= next_tick_) {
-      next_tick_ = now.mono + tick;
+    if (ticked) {
       check_lag(now);
       if (copying_ && now.mono - copying_->progress > 4 * tick) stop_copying(now);
       forget_settled(now);
@@ -318,14 +321,17 @@ Instant Replicator::next_wake() const {
   Instant next = next_tick_;
   if (replica_.dirty() && batch_number_ == stored_number_) next = std::min(next, next_store_);
   next = std::min({next, line_retry_, join_retry_});
-  if (readiness_ == Readiness::starting) next = std::min(next, start_deadline_);
+  if (hosted_ && readiness_ == Readiness::starting && start_deadline_ > now.mono) {
+    next = std::min(next, start_deadline_);
+  }
   if (readiness_ == Readiness::catching_up) {
     next = std::min(next, std::max(start_deadline_,
                                    alone_deadline_ == never ? start_deadline_ : alone_deadline_));
     if (next <= now.mono) next = next_tick_;
   }
   if (almost_) next = std::min(next, almost_since_ + echo_wait + std::chrono::milliseconds(1));
-  if (gap_since_) next = std::min(next, *gap_since_ + std::chrono::milliseconds(50));
+  const bool may_fetch = !fetching_ && (takes_part() || replica_.copying());
+  if (gap_since_ && may_fetch) next = std::min(next, *gap_since_ + std::chrono::milliseconds(50));
   if (fetching_) next = std::min(next, fetching_->deadline);
   for (const auto& [id, asked] : asked_) next = std::min(next, asked.deadline);
   if (!waiters_.empty()) next = std::min(next, earliest_deadline_);

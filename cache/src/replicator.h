@@ -106,6 +106,7 @@ class Replicator final : private ReplicaListener {
 
   // ReplicaListener
   void applied(const Operation& operation, std::string_view encoded) override;
+  void outdone(const SetAside& aside) override;
 
   // replicator.cc: the life of the copy, dispatch, disk
   void set_readiness(Now now, Readiness readiness, std::string_view why);
@@ -147,7 +148,8 @@ class Replicator final : private ReplicaListener {
   [[nodiscard]] std::set<BootId> sync_set() const;
 
   // replicator_write.cc: clients
-  void perform(Now now, Write& write, const WriteOptions& options, CacheMachine::WriteDone done);
+  void perform(Now now, Write& write, const WriteOptions& options, Instant deadline,
+               CacheMachine::WriteDone done);
   void wait_for(Now now, Waiter waiter);
   [[nodiscard]] bool complete(const Waiter& waiter, const std::set<BootId>& required) const;
   [[nodiscard]] bool covers(const Vector& vector, const Waiter& waiter) const;
@@ -180,6 +182,10 @@ class Replicator final : private ReplicaListener {
   void receive_delta(Now now, RemoteCopy& copy, const wire::Message& message);
 
   // replicator_join.cc
+  [[nodiscard]] bool wants_sponsor() const {
+    if (!hosted_ || copying_ || almost_) return false;
+    return readiness_ == Readiness::starting || readiness_ == Readiness::joining;
+  }
   void look_for_sponsor(Now now);
   void table_info_came(Now now, BootId from, const Result<std::string>& reply);
   void adopt(const TableDefinition& definition);

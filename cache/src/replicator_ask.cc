@@ -176,8 +176,8 @@ void Replicator::get(Now now, const Key& key, CacheMachine::ReadDone done) {
           std::optional<Table::Found> found;
           if ((*reply)->found_size() == 1) {
             const wire::Answer::Found& entry = (*reply)->found(0);
-            found =
-                Table::Found{entry.value(), decode_expiry(entry.expiry_us()), from_wire(entry.stamp())};
+            found = Table::Found{entry.value(), decode_expiry(entry.expiry_us()),
+                                 from_wire(entry.stamp())};
           }
           done(at, std::move(found));
         });

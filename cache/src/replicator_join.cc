@@ -14,6 +14,7 @@ namespace muster::cache {
 namespace {
 
 constexpr Duration retry = std::chrono::milliseconds(100);
+constexpr Duration elders_within = std::chrono::seconds(2);
 constexpr Duration info_within = std::chrono::seconds(1);
 constexpr std::size_t ranges_in_flight = 4;
 constexpr std::size_t message_bytes = std::size_t{256} << 10;
@@ -62,13 +63,15 @@ void Replicator::table_info_came(Now now, BootId from, const Result<std::string>
   const bool runs_it =
       read_it && (info.readiness() == static_cast<std::uint32_t>(Readiness::ready) ||
                   (info.readiness() == static_cast<std::uint32_t>(Readiness::catching_up)));
-  auto definition = read_it ? from_wire(info.definition()) : Result<TableDefinition>(bad_input("none"));
+  auto definition =
+      read_it ? from_wire(info.definition()) : Result<TableDefinition>(bad_input("none"));
   if (!runs_it || !definition || definition->name != definition_.name) {
     return look_for_sponsor(now);  // the next
   }
   adopt(*definition);
   if (!hosted_) return;
   start_copying(now, from);
+  if (!copying_) join_retry_ = now.mono + retry;  // it went while it answered
 }
 
 /// The cluster's options are the table's; its storage too.
@@ -81,9 +84,17 @@ void Replicator::adopt(const TableDefinition& definition) {
 }
 
 void Replicator::start_alone(Now now) {
-  if (readiness_ != Readiness::starting || copying_ || info_asked_) return;
+  if (readiness_ != Readiness::starting || copying_) return;
+  const bool patient = now.mono < after(start_deadline_, elders_within);
   for (const auto& [boot, copy] : copies_) {
-    if (copy.linked && copy.version != 0 && (copy.takes_part() || !copy.path.empty())) return;
+    if (!copy.linked) continue;
+    if (copy.version == 0 && info_asked_ && patient) return;  // it is about to tell
+    if (copy.takes_part() || !copy.path.empty()) return;
+    // Of those that start together the oldest begins and the others join it; two beginnings would
+    // be two roots.
+    const bool elder = copy.readiness == Readiness::starting && should_hold(copy.member.name) &&
+                       copy.member.seniority() < surroundings_.fabric.self().seniority();
+    if (elder && patient) return;
   }
   detail_ = "initiated";
   report(now, CacheEvent::Kind::initiated, {}, "no member runs it: started alone, empty");
@@ -99,6 +110,7 @@ void Replicator::start_copying(Now now, BootId sponsor) {
                   fmt::format("copying from {}", copy->member.name.text()));
     report(now, CacheEvent::Kind::joining, copy->member.name, {});
   }
+  almost_ = false;  // what was complete is not any more
   copying_ = Copying{};
   copying_->sponsor = sponsor;
   copying_->session = surroundings_.random();
@@ -314,7 +326,8 @@ void Replicator::receive_buckets(Now now, RemoteCopy& copy, const wire::CopyAnsw
     std::set<std::string>& keys = copying_->keys[bucket.number()];
     for (const wire::CopyAnswer::Delete& deleted : bucket.deletes()) {
       if (!deleted.key().empty() && deleted.key().size() <= Key::max_encoded) {
-        replica_.install_delete(deleted.key(), from_wire(deleted.created()), from_wire(deleted.stamp()));
+        replica_.install_delete(deleted.key(), from_wire(deleted.created()),
+                                from_wire(deleted.stamp()));
       }
     }
     for (const wire::CopyAnswer::Entry& entry : bucket.entries()) {

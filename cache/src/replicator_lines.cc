@@ -154,7 +154,9 @@ void Replicator::meet(Now now, RemoteCopy& copy, bool contact) {
       break;
     }
     case Relation::ours_shorter: {
-      if (replica_.path().empty() && readiness_ == Readiness::ready) {
+      // Whoever is named by the first line of all has missed nothing that is older.
+      const bool founder = copy.members.contains(self());
+      if (replica_.path().empty() && readiness_ == Readiness::ready && !founder) {
         set_readiness(now, Readiness::starting, "an older table was found");
         return start_copying(now, copy.member.boot);
       }
@@ -211,10 +213,18 @@ void Replicator::fork(Now now, RemoteCopy& copy) {
   if (verdict == Verdict::theirs_wins) return lose_to(now, copy, fork);
   if (verdict == Verdict::ours_wins) {
     copy.expected = fork;
+    if (replica_.merges()) replica_.remember_siblings(copy.path);
   } else {
     report(now, CacheEvent::Kind::apart, copy.member.name, "its copy stands on another line");
   }
   announce();
+}
+
+void Replicator::outdone(const SetAside& aside) {
+  if (surroundings_.healer == nullptr) return;
+  ++counters_.set_aside;
+  Healer::Record record = surroundings_.healer->record(surroundings_.now, definition_, aside);
+  replica_.journal(std::move(record.key), std::move(record.value));
 }
 
 void Replicator::lose_to(Now now, RemoteCopy& copy, const Fork& fork) {
@@ -295,7 +305,7 @@ void Replicator::retry_pending(Now now) {
   std::deque<PendingWrite> due;
   due.swap(pending_);
   for (PendingWrite& pending : due) {
-    perform(now, pending.write, pending.options, std::move(pending.done));
+    perform(now, pending.write, pending.options, pending.deadline, std::move(pending.done));
   }
 }
 

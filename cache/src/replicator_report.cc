@@ -107,7 +107,7 @@ void Replicator::receive_report(Now now, const node::Member& from, const wire::R
   copy.met = true;
   if (!hosted_) return;
   if (!in_view(boot)) view_.insert(boot);
-  if (readiness_ == Readiness::starting) look_for_sponsor(now);
+  if (wants_sponsor()) look_for_sponsor(now);
   if (copy.takes_part() && (takes_part() || readiness_ == Readiness::joining))
     meet(now, copy, contact);
   if (!lacks(copy)) {

@@ -53,12 +53,15 @@ void Replicator::write(Now now, Write write, const WriteOptions& options,
                        CacheMachine::WriteDone done) {
   if (readiness_ != Readiness::ready) return proxy_write(now, write, options, std::move(done));
   if (auto allowed = may_write(); !allowed) return done(now, allowed.error());
-  if (write.puts.empty() || line_is_whole()) return perform(now, write, options, std::move(done));
+  // However long it waits for a line, for replicas or for being put again: all of it counts.
+  const Instant deadline = after(now.mono, std::min(options.deadline, longest_wait));
+  if (write.puts.empty() || line_is_whole()) {
+    return perform(now, write, options, deadline, std::move(done));
+  }
   if (pending_.size() >= pending_max) {
     return done(now, refused("too many writes wait for a line"));
   }
-  const Duration wait = std::min(options.deadline, longest_wait);
-  pending_.push_back({std::move(write), options, after(now.mono, wait), std::move(done)});
+  pending_.push_back({std::move(write), options, deadline, std::move(done)});
   seek_line(now);
 }
 
@@ -76,13 +79,13 @@ Expiry Replicator::expiry_of(const Put& put, const Stamp& stamp,
   return put.expires_at ? std::min(*put.expires_at, longest) : longest;
 }
 
-void Replicator::perform(Now now, Write& write, const WriteOptions& options,
+void Replicator::perform(Now now, Write& write, const WriteOptions& options, Instant deadline,
                          CacheMachine::WriteDone done) {
   same_write_ = false;
   Waiter waiter;
   waiter.acknowledge = options.acknowledge.value_or(definition_.writes);
   waiter.since = now.mono;
-  waiter.deadline = after(now.mono, std::min(options.deadline, longest_wait));
+  waiter.deadline = deadline;
   waiter.done = std::move(done);
   Operation puts, removes;
   puts.stamp = replica_.next_stamp(cluster(now));
@@ -211,8 +214,8 @@ void Replicator::finish(Now now, Waiter waiter, bool acknowledged) {
       continue;
     if (definition_.local_content) continue;
     const auto copy = copies_.find(status.newest.boot);
-    const bool has =
-        copy != copies_.end() && copy->second.counted() && covers(copy->second.seen, waiter);
+    const bool has = copy != copies_.end() && copy->second.counted() && !copy->second.apart &&
+                     covers(copy->second.seen, waiter);
     if (has) written.holders.push_back(name);
     written.everywhere = written.everywhere && has;
   }
