@@ -79,8 +79,8 @@ World::Node& World::start(const std::string& name, std::vector<TableDefinition> 
   status.newest = self.seniority();
   node->fabric = std::make_unique<WorldFabric>(*this, self);
   const MapImage& disk = disks_[name];
-  auto machine = CacheMachine::open(cache_options, std::move(tables), &disk, *node->fabric, *node,
-                                    random());
+  auto machine =
+      CacheMachine::open(cache_options, std::move(tables), &disk, *node->fabric, *node, random());
   if (!machine) throw std::runtime_error(machine.error().text());
   node->machine = std::move(*machine);
   if (healer) node->machine->set_healer(&node->healer);
@@ -159,7 +159,8 @@ void World::rearm() {
   }
   for (auto& [a, first] : nodes_) {
     for (auto& [b, second] : nodes_) {
-      if (a >= b || cut_[{a, b}] || std::ranges::count(first->fabric->linked_names, b) != 0) continue;
+      if (a >= b || cut_[{a, b}] || std::ranges::count(first->fabric->linked_names, b) != 0)
+        continue;
       first->fabric->linked_names.push_back(b);
       second->fabric->linked_names.push_back(a);
       last_boot_[{a, b}] = second->fabric->self().boot;
@@ -251,6 +252,7 @@ void World::run(Duration time) {
       if (node->frozen || node->machine->next_wake() > now_.mono) continue;
       node->machine->wake(now_);
       node->machine->flush(now_);
+      EXPECT_GT(node->machine->next_wake(), now_.mono) << name << " wakes without end";
     }
   }
   if (now_.mono < end) {
@@ -298,12 +300,9 @@ Result<Written> World::touch(const std::string& node, const std::string& key, Du
 
 std::string World::get(const std::string& node, const std::string& key, const std::string& table) {
   std::optional<std::string> result;
-  at(node).machine->get(now_, table, Key(key),
-                        [&](Now, Result<std::optional<Table::Found>> found) {
-                          result = !found    ? "!" + found.error().text()
-                                   : !*found ? "-"
-                                             : (*found)->value;
-                        });
+  at(node).machine->get(now_, table, Key(key), [&](Now, Result<std::optional<Table::Found>> found) {
+    result = !found ? "!" + found.error().text() : !*found ? "-" : (*found)->value;
+  });
   at(node).machine->flush(now_);
   for (int i = 0; !result && i < 300; ++i) run(10ms);
   return result.value_or("never answered");

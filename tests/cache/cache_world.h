@@ -65,9 +65,9 @@ class World {
   void hold_disk(const std::string& name, bool hold);
   void fail_disk(const std::string& name);
 
-  bool step();                       ///< One random thing that is under way; false: nothing is.
-  void run(Duration time);           ///< Until then, all that happens in it.
-  void settle();                     ///< Long enough for joins, heals and reports.
+  bool step();              ///< One random thing that is under way; false: nothing is.
+  void run(Duration time);  ///< Until then, all that happens in it.
+  void settle();            ///< Long enough for joins, heals and reports.
   [[nodiscard]] Now now() const { return now_; }
 
   // Clients.
