@@ -55,34 +55,15 @@ void Node::Impl::end_turn(Now now) {
 }
 
 void Node::Impl::tell(Now now, const NodeEvent& event) {
-  const std::string& name = event.node.name.text();
-  const char* const colon = event.detail.empty() ? "" : ": ";
-  switch (event.kind) {
-    case NodeEvent::Kind::nodeup:
-      log_.info("{} is up", name);
-      break;
-    case NodeEvent::Kind::nodedown:
-      log_.info("{} is down ({}){}{}", name, to_string(event.reason), colon, event.detail);
-      break;
-    case NodeEvent::Kind::refused:
-      log_.warn("no link with {}", event.detail);
-      break;
-    case NodeEvent::Kind::left:
-      log_.info("{} has left{}{}", name, colon, event.detail);
-      break;
-    case NodeEvent::Kind::forgotten:
-      log_.info("{} is forgotten{}{}", name, colon, event.detail);
-      break;
-    case NodeEvent::Kind::island:
-      log_.info("island{}{}", colon, event.detail);
-      break;
-    case NodeEvent::Kind::oldest:
-      log_.info("{} is the oldest{}{}", name, colon, event.detail);
-      break;
-    case NodeEvent::Kind::alarm:
-      log_.error("{}", event.detail);
-      break;
-  }
+  using Kind = NodeEvent::Kind;
+  if (event.kind == Kind::refused)
+    log_.warn("no link with {}", event.detail);
+  else if (event.kind == Kind::alarm)
+    log_.error("{}", event.detail);
+  else if (event.detail.empty())
+    log_.info("{} is up", event.node.name.text());
+  else
+    log_.info("{}", event.detail);
   for (const auto& handler : handlers) handler(now, event);
 }
 
