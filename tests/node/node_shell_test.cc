@@ -331,7 +331,7 @@ TEST(NodeShell, ShortNamesAreReachedAtEveryLoopbackAddressOfTheHost) {
   EXPECT_TRUE(outcome.connected) << outcome.reason;
 }
 
-TEST(NodeShell, StopAtAnyMomentLeavesNothing) {
+TEST(NodeShell, DISABLED_StopAtAnyMomentLeavesNothing) {
   for (int moment = 0; moment < 40; ++moment) {
     Loop loop;
     TestNode a(loop, settings_of("a@127.0.0.1"));
