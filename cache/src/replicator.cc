@@ -199,7 +199,7 @@ void Replicator::progress(Now now) {
       if (!copy.met || !copy.takes_part() || copy.apart) continue;
       if (relate(replica_.path(), copy.path) != Relation::equal) continue;
       source = true;
-      behind = behind || lacks(copy) || !replica_.seen().covers(copy.lag_target);
+      behind = behind || lacks(copy) || owes(replica_.seen(), copy.reported_seen, copy.lag_target);
     }
     const bool waited =
         now.mono >= start_deadline_ && (alone_deadline_ == never || now.mono >= alone_deadline_);

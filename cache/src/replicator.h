@@ -141,6 +141,9 @@ class Replicator final : private ReplicaListener {
   void fill_report(Now now, wire::Report& report) const;
   void receive_report(Now now, const node::Member& from, const wire::Report& report);
   void check_digest(Now now, RemoteCopy& copy);
+  /// Whether `mine` is short of what was asked for; what its giver itself has set aside since, with
+  /// a line that lost, is not owed any more.
+  [[nodiscard]] static bool owes(const Vector& mine, const Vector& givers, const Vector& asked);
   void check_lag(Now now);
   void forget_settled(Now now);
   [[nodiscard]] std::optional<Stamp> settled(Now now) const;

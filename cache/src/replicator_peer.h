@@ -49,6 +49,7 @@ struct RemoteCopy {
   std::optional<Instant> lacking_since = {};  ///< It has what we have not.
   Instant no_fetch_before = Instant::min();
   int digest_mismatches = 0;
+  Instant differs_since = {};
 
   wire::Message control = {};
   std::size_t control_bytes = 0;

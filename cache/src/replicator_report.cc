@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::uint32_t almost_ready = 4;  // on the wire, beside the values of Readiness
 constexpr int mismatches_max = 3;
+constexpr Duration differs_for = std::chrono::seconds(2);
 constexpr Duration answers_apart = std::chrono::milliseconds(100);
 
 std::uint64_t mix(std::uint64_t hash, std::uint64_t value) {
@@ -143,17 +144,25 @@ void Replicator::check_digest(Now now, RemoteCopy& copy) {
     copy.digest_mismatches = 0;
     return;
   }
-  if (++copy.digest_mismatches < mismatches_max) return;
+  if (copy.digest_mismatches++ == 0) copy.differs_since = now.mono;
+  if (copy.digest_mismatches < mismatches_max) return;
+  if (now.mono - copy.differs_since < differs_for) return;  // clocks at an expiry may differ
   copy.digest_mismatches = 0;
   report(now, CacheEvent::Kind::alarm, copy.member.name,
          "contents differ at equal vectors; repairing");
   start_copying(now, copy.member.boot);
 }
 
+bool Replicator::owes(const Vector& mine, const Vector& givers, const Vector& asked) {
+  return std::any_of(asked.begin(), asked.end(), [&](const Vector::Entry& entry) {
+    return mine.at(entry.first) < std::min(entry.second, givers.at(entry.first));
+  });
+}
+
 void Replicator::check_lag(Now now) {
   for (auto& [boot, copy] : copies_) {
     if (!copy.lagging) continue;
-    if (copy.seen.covers(copy.lag_target)) {
+    if (!owes(copy.seen, replica_.seen(), copy.lag_target)) {
       copy.lagging = false;
       copy.lag_target.clear();
       announce();

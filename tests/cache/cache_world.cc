@@ -94,7 +94,7 @@ World::Node& World::start(const std::string& name, std::vector<TableDefinition> 
 void World::crash(const std::string& name) {
   nodes_.erase(name);
   for (auto& [key, queue] : flying_) {
-    if (std::get<0>(key) == name || std::get<1>(key) == name) queue.clear();
+    if (std::get<0>(key) == name || std::get<1>(key) == name) drop_all(queue);
   }
   rearm();
 }
@@ -129,6 +129,18 @@ void World::freeze(const std::string& name, bool frozen) { at(name).frozen = fro
 void World::hold_disk(const std::string& name, bool hold) { at(name).hold_disk = hold; }
 void World::fail_disk(const std::string& name) { at(name).disk_fails = true; }
 
+/// A call that cannot be delivered any more is answered all the same.
+void World::drop_all(std::deque<Flying>& queue) {
+  std::deque<Flying> dropped;
+  dropped.swap(queue);
+  for (const Flying& each : dropped) {
+    if (!each.call.empty() && nodes_.contains(each.from) &&
+        at(each.from).fabric->self().boot == each.from_boot) {
+      each.reply(now_, bad_input("not connected"));
+    }
+  }
+}
+
 /// Brings every fabric's connections in line with what is cut and who is up.
 void World::rearm() {
   bool changed = true;
@@ -147,10 +159,10 @@ void World::rearm() {
       node::Member gone;
       gone.name = NodeName::parse(other + "@host").value();
       gone.boot = node->fabric->service != nullptr ? last_boot_[{name, other}] : BootId{};
-      flying_[{name, other, 0}].clear();
-      flying_[{name, other, 1}].clear();
-      flying_[{other, name, 0}].clear();
-      flying_[{other, name, 1}].clear();
+      drop_all(flying_[{name, other, 0}]);
+      drop_all(flying_[{name, other, 1}]);
+      drop_all(flying_[{other, name, 0}]);
+      drop_all(flying_[{other, name, 1}]);
       if (node->fabric->service != nullptr) {
         node->fabric->service->disconnected(now_, gone, node::DownReason::closed);
       }
@@ -338,13 +350,32 @@ TableStatus World::status(const std::string& node, const std::string& table) {
   throw std::runtime_error("no table " + table);
 }
 
+std::string World::picture() {
+  std::string text;
+  for (auto& [name, node] : nodes_) {
+    const TableStatus table = status(name);
+    text += "\n" + name + ": readiness " + std::to_string(static_cast<int>(table.readiness)) +
+            ", " + table.detail + ", path of " + std::to_string(table.path.size()) + ", " +
+            std::to_string(table.apart.size()) + " apart, " + content(name);
+    for (const CacheEvent& event : node->events) {
+      if (event.kind != CacheEvent::Kind::expired) {
+        text += "\n    " + std::to_string(static_cast<int>(event.kind)) + " " + event.peer.text() +
+                " " + event.detail;
+      }
+    }
+  }
+  return text;
+}
+
 int World::events(const std::string& node, CacheEvent::Kind kind) {
   return static_cast<int>(std::ranges::count(at(node).events, kind, &CacheEvent::kind));
 }
 
 std::vector<node::Member> WorldFabric::connected() const {
   std::vector<node::Member> members;
-  for (const std::string& name : linked_names) members.push_back(world_.at(name).fabric->self());
+  for (const std::string& name : linked_names) {
+    if (world_.nodes_.contains(name)) members.push_back(world_.at(name).fabric->self());
+  }
   return members;
 }
 
@@ -400,7 +431,7 @@ bool WorldFabric::send(BootId to, node::ServiceId, node::Lane lane, node::Bytes 
 
 std::size_t WorldFabric::queued(BootId) const { return world_.queued; }
 
-void WorldFabric::call(Now, BootId to, std::string_view name, std::string request, Duration,
+void WorldFabric::call(Now now, BootId to, std::string_view name, std::string request, Duration,
                        Reply reply) {
   for (const std::string& other : linked_names) {
     const auto node = world_.nodes_.find(other);
@@ -411,6 +442,7 @@ void WorldFabric::call(Now, BootId to, std::string_view name, std::string reques
          std::string(name), std::move(reply)});
     return;
   }
+  reply(now, bad_input("not connected"));
 }
 
 void WorldFabric::attach(node::ServiceId, node::Service* listener) { service = listener; }

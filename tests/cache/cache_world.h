@@ -86,6 +86,7 @@ class World {
   std::string content(const std::string& node, const std::string& table = "session");
   std::size_t journal(const std::string& node, const std::string& table = "session");
   TableStatus status(const std::string& node, const std::string& table = "session");
+  std::string picture();  ///< Of all nodes, for a failed test.
   int events(const std::string& node, CacheEvent::Kind kind);
 
   CacheOptions cache_options;
@@ -100,6 +101,7 @@ class World {
   void rearm();
   void islands_changed();
   void deliver(const Flying& message);
+  void drop_all(std::deque<Flying>& queue);
   void flush_all();
 
   friend class WorldFabric;
