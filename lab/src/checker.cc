@@ -15,9 +15,6 @@ namespace {
 
 // Clocks of nodes differ, and an expiry is judged on another node's clock.
 constexpr Duration clock_tolerance = 3s;
-// A put that was not answered sooner may have been put again on the winner's line.
-constexpr Duration prompt = 20ms;
-
 using Kind = Operation::Kind;
 
 /// No deletes, no expiries: only the order of puts counts.
@@ -129,10 +126,9 @@ void Checker::journals(const std::string& table) {
       }
       const auto found = contents_.find(entry.key);
       const bool visible = found != contents_.end() && found->second == entry.value;
-      const bool prompt_answer = put->done() && put->completed - put->invoked < prompt;
       // A value that a newer one hid is read again when that one has expired or was deleted.
       const bool uncovered = merges(table) && !plain(world_.history().of(table, entry.key));
-      if (visible && prompt_answer && !uncovered)
+      if (visible && !put->again && !uncovered)
         problem("the journal of " + node.name().text() +
                 " holds what is not missing: " + describe(*put));
     }

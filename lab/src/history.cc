@@ -44,6 +44,10 @@ void History::lost(NodeIndex node, const std::map<std::string, Instant>& durable
   }
 }
 
+void History::healed() {
+  for (Operation& operation : operations_) operation.again |= !operation.done();
+}
+
 void History::settled(const std::set<NodeIndex>& nodes, Instant now) {
   for (Operation& operation : operations_)
     if (operation.applied && !operation.maybe_lost)

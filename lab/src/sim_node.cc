@@ -69,6 +69,7 @@ void SimNode::open_cache() {
       [this](Now at, const unsplit::Heal& heal) {
         stage_.trace.say(stage_.agenda.now(), "{}: heal of {} with {}: {}", name_.text(),
                          heal.table, heal.peer.text(), heal.text);
+        stage_.healed();
         if (on_heal) on_heal(at, heal);
       },
       [this](node::BootId boot) -> std::string {

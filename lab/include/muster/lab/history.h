@@ -28,6 +28,7 @@ struct Operation {
   std::string key;    ///< Encoded.
   std::string value;  ///< Unique in its world.
   std::optional<Duration> ttl;
+  bool again = false;  ///< A heal happened meanwhile, so it may have been put again.
   bool direct = true;  ///< The node was ready, so it did not have to ask another.
   Instant invoked{};
   Instant completed = never;  ///< Never: no answer, the node died first.
@@ -55,6 +56,8 @@ class History {
   /// `node` lost what was completed later than its table's instant in `durable`; where a table is
   /// not in it: all.
   void lost(NodeIndex node, const std::map<std::string, Instant>& durable);
+  /// A heal: what is under way may be put again on the winner's line.
+  void healed();
   /// All copies are equal now: everybody holds what anybody held.
   void settled(const std::set<NodeIndex>& nodes, Instant now);
 
