@@ -34,7 +34,7 @@ constexpr std::size_t read_size = 64 * 1024;
 constexpr std::size_t clients_max = 10'000;
 constexpr std::size_t strangers_max = 256;                 // That have not said the password yet.
 constexpr std::size_t held_max = std::size_t{48} << 20;    // Unfinished requests of all clients.
-constexpr std::size_t unsent_max = std::size_t{48} << 20;  // Replies that slow readers do not take.
+constexpr std::size_t unsent_max = std::size_t{32} << 20;  // Replies that slow readers do not take.
 constexpr Duration login_deadline = 10s;
 constexpr Duration stall_deadline = 30s;  // To finish a request, to take a reply.
 
@@ -102,7 +102,10 @@ class RedisPort::Impl::Connection {
     if (!std::exchange(closed_, true)) {
       error_code ignored;
       socket_.close(ignored);
-      if (!writing_) out_ = std::string();  // Many may be closed before any of them goes.
+      // Many may be closed before any of them goes: give their memory back now.
+      if (!writing_) out_ = std::string();
+      std::string dropped;
+      session_.replies().take_ready(dropped);
     }
     release();
   }
@@ -185,7 +188,8 @@ class RedisPort::Impl::Connection {
       if (!writing_ && session_.open() == 0) close();
       return;
     }
-    if (!session_.held_back() && !reading_) wait_to_read();
+    // A peer that does not take its replies gets no further ones made.
+    if (!session_.held_back() && !reading_ && !writing_) wait_to_read();
   }
 
   /// Sends what is ready: at once if the socket takes it, which it does unless the peer is slow.
@@ -195,21 +199,26 @@ class RedisPort::Impl::Connection {
     session_.replies().take_ready(out_);
     error_code error;
     const std::size_t sent = socket_.write_some(asio::buffer(out_), error);
-    if (!error && sent == out_.size()) return;
+    if (!error && sent == out_.size()) return shrink();
     if (error && error != asio::error::would_block && error != asio::error::try_again)
       return close();
-    const std::size_t rest = out_.size() - (error ? 0 : sent);
+    // Only what is left is kept: most of a long reply is in the socket by now.
+    out_ = out_.substr(error ? 0 : sent);
+    const std::size_t rest = out_.size();
     if (port_.unsent_ + rest > unsent_max) return close();
     port_.unsent_ += rest;
     writing_ = true;
-    asio::async_write(socket_, asio::buffer(out_) + (out_.size() - rest),
-                      [this, rest](error_code problem, std::size_t) {
-                        writing_ = false;
-                        port_.unsent_ -= rest;
-                        if (out_.capacity() > read_size) out_ = std::string();
-                        if (problem || closed_) return close();
-                        go_on();
-                      });
+    asio::async_write(socket_, asio::buffer(out_), [this, rest](error_code problem, std::size_t) {
+      writing_ = false;
+      port_.unsent_ -= rest;
+      if (out_.capacity() > read_size) out_ = std::string();
+      if (problem || closed_) return close();
+      go_on();
+    });
+  }
+
+  void shrink() {
+    if (out_.capacity() > read_size) out_ = std::string();
   }
 
   /// After room was made: requests may be waiting.
