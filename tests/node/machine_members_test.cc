@@ -52,6 +52,46 @@ TEST(NodeMembers, NewcomersComeAfterAllThatAreKnown) {
   expect_agreement(net);
 }
 
+TEST(NodeMembers, WhoStoodAloneFirstIsOlderThanWhoCameLater) {
+  for (std::uint64_t seed = 1; seed <= 8; ++seed) {  // whatever the boot ids
+    Net net(seed);
+    for (const char* name : {"a", "b"}) net.add(name);
+    net.boot(0);
+    net.run(1100ms);
+    net.boot(1);
+    net.connect(seed % 2, 1 - seed % 2);
+    ASSERT_TRUE(net.run_until([&] { return net.meshed(); }));
+    EXPECT_EQ(net.island(1), (std::vector<std::string>{"a", "b"})) << seed;
+    EXPECT_EQ(net[1].self().ordinal, 2u);
+    expect_agreement(net);
+  }
+}
+
+TEST(NodeMembers, ANodeWithoutItsDiskThatMetAnotherNewcomerFirstIsNotRefusedForEver) {
+  for (std::uint64_t seed = 1; seed <= 8; ++seed) {
+    SCOPED_TRACE(seed);
+    Net net(seed);
+    for (const char* name : {"a", "b", "c"}) net.add(name);
+    net.boot(0);
+    net.boot(1);
+    net.connect(1, 0);
+    ASSERT_TRUE(net.run_until([&] { return net.meshed(); }));
+    net.crash(0);
+    net.host(0).disk = {};
+    net.separate(0, 1);
+    net.boot(2);
+    net.boot(0);
+    net.connect(0, 2);
+    net.run(2s);
+    ASSERT_EQ(net.island(0).size(), 2u);
+    net.separate(0, 1, false);
+    net.connect(2, 1);
+    ASSERT_TRUE(net.run_until([&] { return net.meshed(); }, 14s));
+    net.run(1s);
+    expect_agreement(net);
+  }
+}
+
 TEST(NodeMembers, ARestartIsTheYoungestEvenWhenTheOthersWentOnWithoutIt) {
   Net net(2);
   for (const char* name : {"a", "b", "c", "d", "e"}) net.add(name);

@@ -48,6 +48,7 @@ std::uint64_t NodeMachine::Impl::random() {  // splitmix64
 void NodeMachine::Impl::start(Now now) {
   clock_.start(now, book_.clock_mark());
   entered_ = now.mono;
+  founded_at_ = after(now.mono, options_.founds_after);
   enter(now);
   book_.learn_boot(self_.name, self_.seniority());
   book_.admit(self_.name);

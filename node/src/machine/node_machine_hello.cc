@@ -26,13 +26,13 @@ void NodeMachine::Impl::opened(Now now, LinkId id) {
     if (!link->dialled && (leaving_ || links_.size() > options_.links_max)) {
       fail(now, *link, "too many links");
     } else if (link->dialled) {
-      send_hello(now, *link, met_, blank_ && !met_);
+      send_hello(now, *link, met_, newcomer(now));
     }
   }
   finish(now);
 }
 
-void NodeMachine::Impl::send_hello(Now now, Link& link, bool met, bool blank) {
+void NodeMachine::Impl::send_hello(Now now, Link& link, bool met, bool newcomer) {
   wire::Control message;
   wire::Hello& hello = *message.mutable_hello();
   hello.set_version_min(protocol_version);
@@ -43,7 +43,7 @@ void NodeMachine::Impl::send_hello(Now now, Link& link, bool met, bool blank) {
   hello.set_boot(self_.boot.value);
   hello.set_ordinal(self_.ordinal);
   hello.set_met(met);
-  hello.set_blank(blank);
+  hello.set_newcomer(newcomer);
   hello.set_highest_ordinal(book_.highest_ordinal());
   hello.set_address(options_.advertised.address);
   hello.set_port(options_.advertised.port);
@@ -86,14 +86,21 @@ std::optional<wire::Refuse> NodeMachine::Impl::objection(const Link& link,
                   "at the address of " + link.expected.text() + " there is " + peer.name.text());
   }
   if (leaving_) return object(wire::REFUSAL_LEAVING, self_.name.text() + " is leaving");
-  if (greeting.met && stale(peer))
-    return object(wire::REFUSAL_OLDER_BOOT, "a newer start of " + peer.name.text() + " is known");
+  if (greeting.met && stale(peer)) return too_old(peer);
   return std::nullopt;
 }
 
 bool NodeMachine::Impl::stale(const Member& peer) const {
   const Seniority newest = book_.status(peer.name).newest;
   return newest.boot.valid() && newest.boot != peer.boot && newest > peer.seniority();
+}
+
+wire::Refuse NodeMachine::Impl::too_old(const Member& peer) const {
+  wire::Refuse refusal;
+  refusal.set_code(wire::REFUSAL_OLDER_BOOT);
+  refusal.set_reason("a newer start of " + peer.name.text() + " is known");
+  refusal.set_may_rise(!states_.contains(book_.status(peer.name).newest.boot));
+  return refusal;
 }
 
 void NodeMachine::Impl::on_hello(Now now, Link& link, const wire::Hello& message) {
@@ -104,10 +111,10 @@ void NodeMachine::Impl::on_hello(Now now, Link& link, const wire::Hello& message
   if (const auto refusal = objection(link, *greeting)) return refuse(now, link, *refusal);
   if (!link.dialled) shunned_.erase(link.peer.name);
   const bool met = met_;
-  const bool blank = blank_ && !met_;
+  const bool was_newcomer = newcomer(now);
   take_in(now, *greeting);
   save_if_changed();  // An admission is on disk before it is answered.
-  if (!link.dialled) send_hello(now, link, met, blank);
+  if (!link.dialled) send_hello(now, link, met, was_newcomer);
   link.stage = Link::Stage::welcome;
   if (self_.boot < link.peer.boot) choose(now, link);
 }
@@ -115,20 +122,25 @@ void NodeMachine::Impl::on_hello(Now now, Link& link, const wire::Hello& message
 void NodeMachine::Impl::take_in(Now now, const Greeting& greeting) {
   book_.learn_ordinal(greeting.highest_ordinal);
   for (const KnownNode& node : greeting.known) merge_known(now, node, greeting.member.boot);
-  settle_ordinal(greeting);
+  settle_ordinal(now, greeting);
   book_.admit(greeting.member.name);
   book_.admit(self_.name);
   book_.learn_address(greeting.advertised, greeting.member.seniority());
 }
 
-// The ordinal is given by the first meeting of this life and never changes after it: a newcomer
-// comes after all that the others know.  Where both are newcomers, both keep what they have.
-void NodeMachine::Impl::settle_ordinal(const Greeting& greeting) {
+// The ordinal is given by the first meeting of this life: a newcomer comes after all that the
+// others know.  Where both are newcomers, both keep what they have, and the boot id decides.
+void NodeMachine::Impl::settle_ordinal(Now now, const Greeting& greeting) {
+  const bool admitted_by_old = newcomer(now) && !greeting.newcomer;
   if (std::exchange(met_, true)) return;
-  const bool admitted_by_old = blank_ && !greeting.blank;
   const bool others_went_on = greeting.met && greeting.highest_ordinal >= self_.ordinal;
   const bool disk_is_old = book_.status(self_.name).newest > self_.seniority();
-  if (!admitted_by_old && !others_went_on && !disk_is_old) return;
+  if (admitted_by_old || others_went_on || disk_is_old) rise();
+}
+
+/// Becomes the youngest of all that are known here; peers that are linked learn of it by the link
+/// states.
+void NodeMachine::Impl::rise() {
   self_.ordinal = book_.highest_ordinal() + 1;
   book_.learn_boot(self_.name, self_.seniority());
   states_.set_ordinal(self_.ordinal);
@@ -164,12 +176,7 @@ void NodeMachine::Impl::on_welcome(Now now, Link& link, const wire::Welcome& mes
   const bool ours_to_choose = self_.boot < link.peer.boot;
   if (ours_to_choose != link.welcomed) return malformed(now, link, "a welcome out of turn");
   link.peer.ordinal = std::min(message.ordinal(), std::uint32_t{0x7fffffff});
-  if (stale(link.peer)) {
-    wire::Refuse refusal;
-    refusal.set_code(wire::REFUSAL_OLDER_BOOT);
-    refusal.set_reason("a newer start of " + link.peer.name.text() + " is known");
-    return refuse(now, link, refusal);
-  }
+  if (stale(link.peer)) return refuse(now, link, too_old(link.peer));
   book_.learn_boot(link.peer.name, link.peer.seniority());
   save_if_changed();
   clock_.sample(link.peer.boot, link.spoke_at, now.mono, from_wire(message.wall_microseconds()));
@@ -204,8 +211,14 @@ void NodeMachine::Impl::on_refuse(Now now, Link& link, const wire::Refuse& messa
   if (code == wire::REFUSAL_NAME_FORM && by && !form_error(*by).empty()) reason = form_error(*by);
   if (code == wire::REFUSAL_SELF) reason = "that address is this node itself";
   if (code == wire::REFUSAL_OLDER_BOOT) {
-    book_.learn_ordinal(std::min(message.highest_ordinal(), std::uint32_t{0x7fffffff}));
-    reason += "; start this node anew to join";
+    const std::uint32_t highest = std::min(message.highest_ordinal(), std::uint32_t{0x7fffffff});
+    book_.learn_ordinal(highest);
+    if (!message.may_rise()) {
+      reason += "; start this node anew to join";
+    } else if (highest >= self_.ordinal) {  // Else it was said before we rose.
+      rise();
+      save_if_changed();
+    }
   }
   const Member whom{.name = link.name(), .boot = link.peer.boot, .ordinal = link.peer.ordinal};
   if (code != wire::REFUSAL_DUPLICATE && code != wire::REFUSAL_SELF &&

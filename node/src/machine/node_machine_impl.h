@@ -90,13 +90,16 @@ class NodeMachine::Impl {
   [[nodiscard]] std::string form_error(const NodeName& other) const;
 
   // node_machine_hello.cc
-  void send_hello(Now now, Link& link, bool met, bool blank);
+  void send_hello(Now now, Link& link, bool met, bool newcomer);
   void on_hello(Now now, Link& link, const wire::Hello& message);
   [[nodiscard]] std::optional<wire::Refuse> objection(const Link& link,
                                                       const Greeting& greeting) const;
   [[nodiscard]] bool stale(const Member& peer) const;
+  [[nodiscard]] wire::Refuse too_old(const Member& peer) const;
   void take_in(Now now, const Greeting& greeting);
-  void settle_ordinal(const Greeting& greeting);
+  [[nodiscard]] bool newcomer(Now now) const { return blank_ && !met_ && now.mono < founded_at_; }
+  void settle_ordinal(Now now, const Greeting& greeting);
+  void rise();
   void choose(Now now, Link& link);
   void send_welcome(Now now, Link& link);
   void on_welcome(Now now, Link& link, const wire::Welcome& message);
@@ -142,6 +145,7 @@ class NodeMachine::Impl {
   [[nodiscard]] bool merge_known(Now now, const google::protobuf::RepeatedPtrField<wire::Known>& in,
                                  BootId source);
   void merge_known(Now now, const KnownNode& node, BootId source);
+  void renew_member(const Member& member);
   [[nodiscard]] bool merge_links(Now now,
                                  const google::protobuf::RepeatedPtrField<wire::LinkState>& in,
                                  BootId source);
@@ -164,8 +168,9 @@ class NodeMachine::Impl {
   NodeEffects& effects_;
   std::uint64_t random_;
 
-  bool met_ = false;   ///< Our ordinal is final.
-  bool blank_;         ///< Nothing was remembered, and nobody met yet.
+  bool met_ = false;  ///< Somebody, in this life.
+  bool blank_;        ///< Nothing was remembered.
+  Instant founded_at_ = never;
   Instant entered_{};  ///< Last entry.
   bool leaving_ = false;
   std::uint64_t last_link_ = 0;

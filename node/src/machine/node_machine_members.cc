@@ -168,9 +168,19 @@ bool NodeMachine::Impl::merge_links(Now now,
     auto record = decode(state);
     if (!record) return false;
     book_.learn_ordinal(record->member.ordinal);
-    (void)states_.merge(now, *std::move(record), source);
+    const Member member = record->member;
+    if (states_.merge(now, *std::move(record), source)) renew_member(member);
   }
   return true;
+}
+
+/// A peer may rise: its ordinal is no longer what its welcome said.
+void NodeMachine::Impl::renew_member(const Member& member) {
+  Link* const link = find(member.boot);
+  if (link == nullptr || !link->connected() || link->peer == member) return;
+  link->peer.ordinal = member.ordinal;
+  link->member = std::make_shared<const Member>(link->peer);
+  book_.learn_boot(member.name, link->peer.seniority());
 }
 
 // News goes to those who cannot have it from where we have it.

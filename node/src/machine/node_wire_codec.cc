@@ -97,7 +97,7 @@ std::optional<Greeting> decode(const wire::Hello& in) {
                     .cluster = in.cluster(),
                     .member = {.name = *name, .boot = {in.boot()}, .ordinal = in.ordinal()},
                     .met = in.met(),
-                    .blank = in.blank(),
+                    .newcomer = in.newcomer(),
                     .highest_ordinal = in.highest_ordinal(),
                     .advertised = *peer,
                     .known = {}};

@@ -34,7 +34,7 @@ struct Greeting {
   std::string cluster;
   Member member;
   bool met = false;
-  bool blank = false;
+  bool newcomer = false;
   std::uint32_t highest_ordinal = 0;
   Peer advertised;
   std::vector<KnownNode> known;

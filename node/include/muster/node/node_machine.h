@@ -81,6 +81,8 @@ struct NodeOptions {
   Duration silent_after =
       std::chrono::milliseconds(1500);             ///< Deadline before suspicion is confirmed.
   Duration forget_after = std::chrono::hours(24);  ///< Of a dead member, by a majority's oldest.
+  Duration founds_after =
+      std::chrono::seconds(1);  ///< A blank node alone for so long is no newcomer.
   Duration call_deadline_max = std::chrono::seconds(60);
   std::size_t links_max = 1024;
   std::string cluster = {};   ///< Optional label: nodes of different labels refuse each other.
