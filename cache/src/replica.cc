@@ -123,6 +123,11 @@ void Replica::apply(const Operation& operation, LineId line, Timestamp now) {
   for (const PutItem& put : operation.puts) apply_put(put, operation, line);
   for (const TouchItem& touch : operation.touches) apply_touch(touch, operation);
   for (const RemoveItem& remove : operation.removes) apply_remove(remove, operation);
+  if (leftovers_) {
+    for (const PutItem& put : operation.puts) live_keys_.emplace(put.key);
+    for (const TouchItem& touch : operation.touches) live_keys_.emplace(touch.key);
+    for (const RemoveItem& remove : operation.removes) live_keys_.emplace(remove.key);
+  }
   seen_.set(operation.dot.origin, operation.dot.sequence);
   if (now != Timestamp::min()) {
     clock_ = std::max(clock_, std::min(operation.stamp.time, micros(now) + drift_us));

@@ -171,6 +171,12 @@ class Replica {
   void set_path(Path path, std::set<BootId> members);
   void drop_lost_values(std::string_view key, const std::string& why, const Aside& aside);
   void drop_absent(std::string_view key, const std::set<Dot>& present, const Vector& sender);
+  /// Of a sender that went away in the middle of a copy from nothing: it may have had what nobody
+  /// else has, so the next sender's word counts alone, except where live operations went on top.
+  [[nodiscard]] bool is_leftover(std::string_view key) const {
+    return leftovers_ && !live_keys_.contains(key);
+  }
+  void drop_leftover(std::string_view key);
   void reset_log();
   std::string encode_state(const TableDefinition& definition) const;
   Result<bool> load_state(std::string_view bytes, std::optional<TableDefinition>& definition);
@@ -199,6 +205,8 @@ class Replica {
   bool copying_ = false, from_nothing_ = false;
   Vector base_;                  // while copying: what this copy holds for sure
   std::vector<bool> installed_;  // while copying: buckets whose content is here
+  bool leftovers_ = false;       // while copying from nothing, from a second sender
+  std::set<std::string, std::less<>> live_keys_;  // changed by operations since that one began
 
   std::set<std::string> befores_;  // keys that hold values which a later line has overwritten
   struct Sibling {

@@ -5,7 +5,8 @@
 // The working vector is the sender's from before the first bucket was read, so operations after it
 // are applied at once.  One of them may find its incarnation missing: in a bucket that has not come
 // yet that says nothing, in one that has it says "deleted".  What is here and not there, although
-// the sender covers its create, was deleted there.
+// the sender covers its create, was deleted there.  A copy from nothing that goes on from another
+// sender keeps what it has where the two agree, and takes the new one's word where they do not.
 #include <algorithm>
 #include <cassert>
 
@@ -35,6 +36,8 @@ void Replica::start_copy(Path path, std::set<BootId> members, const Vector& vect
   set_path(std::move(path), std::move(members));
   seen_ = vector;
   copying_ = from_nothing_ = true;
+  leftovers_ = false;
+  live_keys_.clear();
   clear_first_ = options_.stores;
   std::fill(installed_.begin(), installed_.end(), false);
   reset_log();
@@ -44,6 +47,12 @@ void Replica::start_compare(const Vector& vector) {
   if (copying_ && from_nothing_) {
     seen_ = vector;  // the new sender's alone: what the old one's promised may not be here
     reset_log();
+    deletes_.visit_all([this](const Deletes::Id& id, const Stamp&) {
+      delete_changed(id.key, id.created);
+    });
+    deletes_.clear();  // they come with every bucket
+    leftovers_ = true;
+    live_keys_.clear();
   } else {
     if (!copying_) base_ = seen_;
     for (const auto& [origin, sequence] : vector) {
@@ -65,6 +74,13 @@ void Replica::install_delete(std::string_view key, const Dot& created, const Sta
   delete_changed(key, created);
 }
 
+void Replica::drop_leftover(std::string_view key) {
+  for (const Dot& created : table_->created_dots(key)) {
+    if (table_->remove(key, created)) touched(key);
+    if (!parked_touches_.empty()) parked_touches_.erase({std::string(key), created});
+  }
+}
+
 void Replica::drop_absent(std::string_view key, const std::set<Dot>& present,
                           const Vector& sender) {
   for (const Dot& created : table_->created_dots(key)) {
@@ -77,6 +93,7 @@ void Replica::drop_absent(std::string_view key, const std::set<Dot>& present,
 void Replica::install(std::string_view key, std::string_view row, const Vector& sender) {
   auto incarnations = Table::decode_row(row);
   if (!incarnations) return;  // a bad row is skipped; the digest check will tell
+  if (is_leftover(key)) drop_leftover(key);
   std::set<Dot> present;
   bool changed = false;
   for (const Incarnation& incarnation : *incarnations) {
@@ -103,7 +120,9 @@ void Replica::finish_bucket(std::uint32_t bucket, const std::set<std::string>& k
     if (!keys.contains(std::string(key))) absent.emplace_back(key);
     return true;
   });
-  for (const std::string& key : absent) drop_absent(key, {}, sender);
+  for (const std::string& key : absent) {
+    is_leftover(key) ? drop_leftover(key) : drop_absent(key, {}, sender);
+  }
   mark_installed(bucket);
 }
 
@@ -114,7 +133,8 @@ void Replica::mark_installed(std::uint32_t bucket) {
 
 void Replica::finish_copy() {
   assert(copying_);
-  copying_ = from_nothing_ = false;
+  copying_ = from_nothing_ = leftovers_ = false;
+  live_keys_.clear();
   base_.clear();
   meta_dirty_ = true;
 }

@@ -232,6 +232,7 @@ void Replicator::lose_to(Now now, RemoteCopy& copy, const Fork& fork) {
   const std::string why =
       fmt::format("the line of {} lost to that of {}", surroundings_.fabric.self().name.text(),
                   copy.member.name.text());
+  stop_copying(now);  // what comes of the old line must not be installed on the new one
   collect_again(now, copy.path);
   std::set<BootId> members = copy.members;
   members.insert(copy.member.boot);

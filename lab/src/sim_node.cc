@@ -330,6 +330,7 @@ void SimNode::report(Now at, const cache::CacheEvent& event) {
   stage_.trace.say(stage_.agenda.now(), "{}: {} event {} key {} peer {} {}", name_.text(),
                    event.table, static_cast<int>(event.kind), event.key, event.peer.text(),
                    event.detail);
+  if (event.kind == cache::CacheEvent::Kind::alarm) stage_.alarm(event);
   if (healer_) cache_events_.push_back(event);
   if (on_cache_event) on_cache_event(at, event);
 }

@@ -38,16 +38,18 @@ World::World(std::uint64_t seed, WorldOptions options)
   for (NodeIndex index = 0; index < options_.nodes; ++index) {
     const NodeName name = name_of(index);
     const HostId host = network_.add_host(name.text());
-    SimNode::Stage stage{.agenda = agenda_,
-                         .network = network_,
-                         .trace = trace_,
-                         .host_of = [this](const NodeName& peer) -> std::optional<HostId> {
-                           const auto found = by_name_.find(peer);
-                           if (found == by_name_.end()) return std::nullopt;
-                           return nodes_[found->second]->host();
-                         },
-                         .violation = [this](std::string text) { violation(std::move(text)); },
-                         .healed = [this] { history_.healed(); }};
+    SimNode::Stage stage{
+        .agenda = agenda_,
+        .network = network_,
+        .trace = trace_,
+        .host_of = [this](const NodeName& peer) -> std::optional<HostId> {
+          const auto found = by_name_.find(peer);
+          if (found == by_name_.end()) return std::nullopt;
+          return nodes_[found->second]->host();
+        },
+        .violation = [this](std::string text) { violation(std::move(text)); },
+        .alarm = [this, index](const cache::CacheEvent& event) { alarm(index, event); },
+        .healed = [this] { history_.healed(); }};
     nodes_.push_back(std::make_unique<SimNode>(std::move(stage), options_.node, host, name,
                                                random_.split(name.text()).next()));
   }
@@ -70,6 +72,14 @@ const cache::TableDefinition& World::table(const std::string& name) const {
 void World::violation(std::string text) {
   trace_.say(now(), "VIOLATION: {}", text);
   if (violations_.size() < violations_kept) violations_.push_back(std::move(text));
+}
+
+/// Copies repair themselves, but must never have to.
+void World::alarm(NodeIndex at, const cache::CacheEvent& event) {
+  violation(fmt::format("{}: table {}, {}: {}", nodes_[at]->name().text(), event.table,
+                        event.peer.text(), event.detail));
+  const auto peer = by_name_.find(event.peer);
+  if (peer != by_name_.end()) trace_.say(now(), "{}", differences(at, peer->second, event.table));
 }
 
 // ---- time
@@ -334,35 +344,6 @@ bool World::converged() const {
     if (mine != first) return false;
   }
   return true;
-}
-
-std::string World::picture() const {
-  std::string text;
-  for (const auto& node : nodes_) {
-    text += node->name().text() + (node->up() ? " up" : node->has_left() ? " left" : " down");
-    if (node->up()) {
-      text += ", island";
-      for (const node::Member& member : node->machine()->island())
-        text += " " + member.name.text() + "#" + std::to_string(member.ordinal);
-      text += ", links";
-      for (const node::Member& member : node->machine()->connected())
-        text += " " + member.name.text();
-    }
-    text += "\n";
-    if (!node->up() || node->cache() == nullptr) continue;
-    for (const cache::TableStatus& table : node->cache()->status(node->now())) {
-      text += fmt::format(
-          "    {}: readiness {} ({}), {} entries, {} in the journal, digest {:x}, "
-          "line",
-          table.definition.name, static_cast<int>(table.readiness), table.detail, table.entries,
-          table.journal, table.digest.low);
-      for (const cache::Line& line : table.path)
-        text += fmt::format(" {:x}#{}", line.id & 0xffff, line.namer.ordinal);
-      for (const NodeName& peer : table.apart) text += ", apart from " + peer.text();
-      text += "\n";
-    }
-  }
-  return text;
 }
 
 std::vector<std::string> World::quiet(Duration limit) {

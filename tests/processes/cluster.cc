@@ -72,6 +72,28 @@ std::string TestNode::oldest() const {
   return error ? "" : std::string(answer.at("oldest").as_string());
 }
 
+boost::json::object TestNode::table(const std::string& name) const {
+  boost::system::error_code error;
+  const auto answer = boost::json::parse(http_get(port_, "/v1/tables").body, error);
+  if (error) return {};
+  for (const auto& each : answer.at("tables").as_array()) {
+    if (each.at("name").as_string() == name) return each.as_object();
+  }
+  return {};
+}
+
+std::string TestNode::replicas(const std::string& table_name) const {
+  const auto said = table(table_name);
+  std::vector<std::string> names;
+  if (const auto* list = said.if_contains("replicas")) {
+    for (const auto& each : list->as_array()) names.emplace_back(each.as_string());
+  }
+  std::sort(names.begin(), names.end());
+  std::string all;
+  for (const auto& each : names) all += (all.empty() ? "" : " ") + each;
+  return all;
+}
+
 std::string TestNode::log() const { return process_ ? process_->output() : std::string(); }
 
 std::size_t TestNode::count_in_log(const std::string& words) const {

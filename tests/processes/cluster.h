@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <boost/json/object.hpp>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -37,6 +38,10 @@ class TestNode {
   [[nodiscard]] bool sees(const TestNode& other) const;
   /// Who it says is the oldest of its island.
   [[nodiscard]] std::string oldest() const;
+  /// What it says of a table: a row of `muster tables --json`; empty while it does not answer.
+  [[nodiscard]] boost::json::object table(const std::string& name = "session") const;
+  /// Who it says has copies of the table, in order, parted by spaces.
+  [[nodiscard]] std::string replicas(const std::string& table_name = "session") const;
   [[nodiscard]] std::string log() const;
   [[nodiscard]] std::size_t count_in_log(const std::string& words) const;
 

@@ -63,6 +63,7 @@ class SimNode final : private Process,
     /// A node's host by its name; none: no such host.
     std::function<std::optional<HostId>(const NodeName&)> host_of;
     std::function<void(std::string)> violation;
+    std::function<void(const cache::CacheEvent&)> alarm;
     std::function<void()> healed;
   };
 

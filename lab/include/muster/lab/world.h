@@ -105,6 +105,8 @@ class World {
   /// All that are up: meshed, ready, equal lines and digests.
   [[nodiscard]] bool converged() const;
   [[nodiscard]] std::string picture() const;  ///< For people, of who sees what.
+  /// Of two copies of a table, row by row.
+  [[nodiscard]] std::string differences(NodeIndex a, NodeIndex b, const std::string& table) const;
 
   /// The second phase: faults end, everybody that did not leave is up; then, within `limit`, what
   /// is promised must hold.  Returns what does not.
@@ -120,6 +122,7 @@ class World {
   [[nodiscard]] cache::Path path_of(NodeIndex index, const std::string& table) const;
   void check_holders(const Operation& operation);
   void violation(std::string text);
+  void alarm(NodeIndex at, const cache::CacheEvent& event);
   Operation& record(Operation::Kind kind, NodeIndex node, const std::string& table,
                     std::string_view key);
 
