@@ -74,12 +74,12 @@ function show(nodes, members, tables, topologies, unsplit) {
   byId('self').textContent = nodes.self;
   document.title = 'muster: ' + nodes.self;
   draw(nodes.nodes, members.members);
-  const waiting = tables.tables.filter((table) => !table.ready).length;
+  const waiting = tables.tables.filter((table) => table.held && !table.ready).length;
   const apart = tables.tables.some((table) => table.apart.length);
   const state = byId('state');
   state.textContent = apart ? 'apart' : waiting ? 'not ready' : 'ready';
   state.className = 'badge ' + (apart ? 'bad' : waiting ? '' : 'good');
-  rows('tables', tables.tables.map((table) => [table.name, table.readiness, table.entries, size(table.bytes),
+  rows('tables', tables.tables.map((table) => [table.name, table.held ? table.readiness : 'elsewhere', table.entries, size(table.bytes),
     table.replicas.join(' '), table.apart.join(' ') || '-', table.set_aside, table.on_split, table.detail]), 'no tables');
   rows('topologies', topologies.topologies.map((topology) => [topology.name, topology.strategy,
     (topology.last_pass ?? 'none yet') + (topology.unknown_reason ? ': ' + topology.unknown_reason : ''),

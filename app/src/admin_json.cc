@@ -158,12 +158,17 @@ json::value members_json(node::Node& node) {
   return json::object{{"members", std::move(members)}};
 }
 
-json::value tables_json(const std::vector<cache::TableStatus>& tables) {
+bool holds_copy(const cache::TableDefinition& table, const NodeName& self) {
+  return table.copies.empty() || std::ranges::find(table.copies, self) != table.copies.end();
+}
+
+json::value tables_json(const std::vector<cache::TableStatus>& tables, const NodeName& self) {
   json::array array;
   for (const cache::TableStatus& table : tables) {
     const cache::TableDefinition& definition = table.definition;
     json::object object;
     object["name"] = definition.name;
+    object["held"] = holds_copy(definition, self);
     object["ready"] = table.readiness == cache::Readiness::ready;
     object["readiness"] = text_of(table.readiness);
     object["detail"] = table.detail;

@@ -21,7 +21,11 @@ namespace muster::app {
 [[nodiscard]] boost::json::value nodes_json(node::Node& node);
 /// Everybody who was ever admitted, also those that are away or have left.
 [[nodiscard]] boost::json::value members_json(node::Node& node);
-[[nodiscard]] boost::json::value tables_json(const std::vector<cache::TableStatus>& tables);
+/// Whether `self` is one of the nodes that are to have a copy of the table.
+[[nodiscard]] bool holds_copy(const cache::TableDefinition& table, const NodeName& self);
+/// As `self` shows them.
+[[nodiscard]] boost::json::value tables_json(const std::vector<cache::TableStatus>& tables,
+                                             const NodeName& self);
 [[nodiscard]] boost::json::value topologies_json(
     const std::vector<discovery::TopologyStatus>& topologies, Instant now);
 [[nodiscard]] boost::json::value heals_json(const std::vector<unsplit::Heal>& heals);

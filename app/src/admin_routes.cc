@@ -47,7 +47,8 @@ AdminRoutes::Answer AdminRoutes::get(const HttpRequest& request) {
   if (second == "members" && depth == 2 && parts_.node)
     co_return replied(members_json(*parts_.node));
   if (second == "tables" && depth == 2 && parts_.cache)
-    co_return replied(tables_json(parts_.cache->machine().status(now())));
+    co_return replied(
+        tables_json(parts_.cache->machine().status(now()), parts_.cache->node().view()->self.name));
   if (second == "topologies" && depth == 2) {
     if (!parts_.topologies) co_return replied(topologies_json({}, now().mono));
     co_return replied(topologies_json(parts_.topologies->status(), now().mono));
@@ -66,8 +67,9 @@ AdminRoutes::Answer AdminRoutes::get(const HttpRequest& request) {
 HttpResponse AdminRoutes::ready() {
   if (!parts_.cache) return replied(json::object{{"ready", true}});
   json::array waiting;
+  const NodeName self = parts_.cache->node().view()->self.name;
   for (const cache::TableStatus& table : parts_.cache->machine().status(now()))
-    if (table.readiness != cache::Readiness::ready)
+    if (table.readiness != cache::Readiness::ready && holds_copy(table.definition, self))
       waiting.push_back(json::object{{"table", table.definition.name}, {"detail", table.detail}});
   const bool all = waiting.empty();
   HttpResponse response =
@@ -94,7 +96,7 @@ HttpResponse AdminRoutes::status() {
   if (parts_.cache) {
     const auto tables = parts_.cache->machine().status(now());
     object["ready"] = parts_.cache->machine().ready();
-    object["tables"] = tables_json(tables).at("tables");
+    object["tables"] = tables_json(tables, parts_.cache->node().view()->self.name).at("tables");
   }
   return replied(std::move(object));
 }

@@ -41,6 +41,13 @@ void read_node(Fields fields, Config& config) {
   fields.finish();
 }
 
+/// The entry of the list that reads so, or the list itself.
+const Settings& entry_of(const Settings& list, const std::string& text) {
+  for (const Settings& item : list.items())
+    if (item.kind() == Settings::Kind::scalar && item.text() == text) return item;
+  return list;
+}
+
 std::vector<NodeName> read_names(Fields& fields, std::string_view key) {
   std::vector<NodeName> names;
   for (const std::string& text : fields.strings(key)) {
@@ -48,7 +55,8 @@ std::vector<NodeName> read_names(Fields& fields, std::string_view key) {
     if (name)
       names.push_back(std::move(*name));
     else
-      fields.reject(key, "holds no node name: " + name.error().text());
+      fields.problems().add(entry_of(*fields.find(key), text),
+                            fields.path_of(key) + " holds no node name: " + name.error().text());
   }
   return names;
 }

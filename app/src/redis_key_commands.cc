@@ -10,7 +10,6 @@
 namespace muster::app {
 
 void RedisSession::command_del() {
-  if (!readable()) return;
   cache::Write write;
   write.deletes.reserve(arguments().size() - 1);
   for (std::size_t i = 1; i < arguments().size(); ++i) {
@@ -62,7 +61,13 @@ void RedisSession::expire(std::int64_t milliseconds_per_unit, bool absolute,
   if (if_later && if_sooner)
     return fail("ERR GT and LT options at the same time are not compatible");
   cache::Key key;
-  if (!valid_key(arguments()[1], key) || !readable()) return;
+  if (!valid_key(arguments()[1], key)) return;
+  const bool looks = if_none || if_some || if_later || if_sooner;
+  if (!looks && !service_.store.readable(table_)) {  // A member that has the table looks itself.
+    if (left <= Duration::zero()) return remove(key, Outcome::deleted);
+    return touch(key, left, Outcome::applied);
+  }
+  if (!readable()) return;
   const auto found = look(arguments()[1]);
   if (!found) return reply().integer(0);
   const bool expires = found->expiry != cache::never_expires;

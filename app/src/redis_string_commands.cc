@@ -62,8 +62,7 @@ void RedisSession::command_set() {
   if (arguments().size() > 3 && !read_set_options(options)) return;
   cache::Key key;
   if (!valid_key(arguments()[1], key)) return;
-  const bool looks = options.get || options.condition != cache::Write::If::always;
-  if (looks && !readable()) return;
+  if (options.get && !readable()) return;
 
   std::string old;
   if (options.get) {
@@ -101,7 +100,7 @@ void RedisSession::set_with(std::int64_t milliseconds_per_unit, std::string_view
 
 void RedisSession::command_setnx() {
   cache::Key key;
-  if (!valid_key(arguments()[1], key) || !readable()) return;
+  if (!valid_key(arguments()[1], key)) return;
   cache::Write write;
   write.condition = cache::Write::If::absent;
   write.puts.push_back({.key = std::move(key), .value = std::string(arguments()[2]), .ttl = {}});
@@ -155,7 +154,6 @@ void RedisSession::put_many(cache::Write::If condition, Outcome outcome) {
   const Arguments& words = arguments();
   if (words.size() % 2 == 0)
     return fail_arity(condition == cache::Write::If::always ? "MSET" : "MSETNX");
-  if (condition != cache::Write::If::always && !readable()) return;
   cache::Write write;
   write.condition = condition;
   write.puts.reserve(words.size() / 2);

@@ -89,10 +89,6 @@ class Replica {
   [[nodiscard]] bool gone(std::string_view key, const Dot& created, bool held) const;
   [[nodiscard]] const OperationLog& log() const { return log_; }
   [[nodiscard]] const Deletes& deletes() const { return deletes_; }
-  /// Valueless incarnations: touches whose create has not come.
-  [[nodiscard]] const std::set<std::pair<std::string, Dot>>& parked_touches() const {
-    return parked_touches_;
-  }
 
   // Own operations.
   [[nodiscard]] Stamp next_stamp(Timestamp now) const;

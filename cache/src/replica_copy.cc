@@ -47,9 +47,8 @@ void Replica::start_compare(const Vector& vector) {
   if (copying_ && from_nothing_) {
     seen_ = vector;  // the new sender's alone: what the old one's promised may not be here
     reset_log();
-    deletes_.visit_all([this](const Deletes::Id& id, const Stamp&) {
-      delete_changed(id.key, id.created);
-    });
+    deletes_.visit_all(
+        [this](const Deletes::Id& id, const Stamp&) { delete_changed(id.key, id.created); });
     deletes_.clear();  // they come with every bucket
     leftovers_ = true;
     live_keys_.clear();

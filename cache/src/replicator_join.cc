@@ -202,11 +202,8 @@ void Replicator::ask_for_buckets(Now, RemoteCopy& copy) {
     request.set_first(first);
     for (std::uint32_t bucket = first; bucket < last; ++bucket) {
       const Table::Digest digest = replica_.table().bucket_digest(bucket);
-      bool empty = true;
-      replica_.table().scan_bucket(bucket, [&](std::string_view) { return empty = false; });
       request.add_digests(digest.low);
       request.add_digests(digest.high);
-      request.add_empty(empty);
     }
     surroundings_.fabric.send(copy.member.boot, cache_service, node::Lane::bulk,
                               std::make_shared<const std::string>(message.SerializeAsString()));
@@ -231,11 +228,7 @@ class CopySender {
   void bucket(std::uint32_t number, bool same) {
     open(number, same);
     std::vector<std::string> keys;
-    if (same) {
-      for (const auto& [key, created] : replica_.parked_touches()) {
-        if (Table::bucket_of(key) == number) keys.push_back(key);
-      }
-    } else {
+    if (!same) {
       replica_.table().scan_bucket(number, [&](std::string_view key) {
         keys.emplace_back(key);
         return true;
@@ -293,9 +286,7 @@ void Replicator::serve_copy(RemoteCopy& copy, const wire::CopyRequest& request) 
                               std::make_shared<const std::string>(message.SerializeAsString()));
   };
   const auto count = static_cast<std::uint32_t>(request.digests_size() / 2);
-  const bool valid = request.first() < Table::buckets &&
-                     count <= Table::buckets - request.first() &&
-                     request.empty_size() == static_cast<int>(count);
+  const bool valid = request.first() < Table::buckets && count <= Table::buckets - request.first();
   if (!valid || !takes_part() || replica_.from_nothing()) {
     wire::Message refusal;
     refusal.set_table(definition_.name);
@@ -308,9 +299,7 @@ void Replicator::serve_copy(RemoteCopy& copy, const wire::CopyRequest& request) 
     const Table::Digest theirs{request.digests(static_cast<int>(2 * i)),
                                request.digests(static_cast<int>(2 * i + 1))};
     const std::uint32_t bucket = request.first() + i;
-    const bool same =
-        theirs == replica_.table().bucket_digest(bucket) && !request.empty(static_cast<int>(i));
-    sender.bucket(bucket, same);
+    sender.bucket(bucket, theirs == replica_.table().bucket_digest(bucket));
   }
   sender.finish();
 }

@@ -116,30 +116,36 @@ void TableContent::account(std::ptrdiff_t entries, std::ptrdiff_t bytes) {
   add(bytes_, bytes);
 }
 
-Table::Digest TableContent::digest_of_entry(const Entry& entry) const {
+TableContent::Digests TableContent::digests_of(const Entry& entry) const {
+  Digests digests;
   if (!entry.rich()) {
-    if (entry.has_timer() && !entry.timer().linked()) return {};
     const Plain plain = entry.plain(contexts_);
-    return digest_of(entry.key(), plain.created, plain.value.stamp, plain.expiry());
+    digests.all = digest_of(entry.key(), plain.created, plain.value.stamp, plain.expiry());
+    if (!entry.has_timer() || entry.timer().linked()) digests.shown = digests.all;
+    return digests;
   }
-  Table::Digest sum;
   for (const Version& version : entry.versions()) {
     const Table::Digest one = digest_of(entry.key(), version);
-    sum.low += one.low;
-    sum.high += one.high;
+    digests.all += one;
+    for (std::size_t i = 1; i < version.values.size(); ++i) {  // those that were overwritten
+      const Version::Value& before = version.values[i];
+      digests.all += digest_of(entry.key(), version.created, before.stamp, before.expiry);
+    }
+    if (!version.values.empty() && !version.called_back) digests.shown += one;
   }
-  return sum;
+  return digests;
 }
 
-void TableContent::add_digest(std::uint32_t bucket, const Table::Digest& digest) {
-  for (Table::Digest* sum : {&total_, &shards_[bucket].digest}) {
-    sum->low += digest.low;
-    sum->high += digest.high;
-  }
+void TableContent::add_digest(std::uint32_t bucket, const Entry& entry) {
+  const Digests digests = digests_of(entry);
+  shards_[bucket].digest += digests.all;
+  total_ += digests.shown;
 }
 
-void TableContent::subtract_digest(std::uint32_t bucket, const Table::Digest& digest) {
-  add_digest(bucket, {0 - digest.low, 0 - digest.high});
+void TableContent::subtract_digest(std::uint32_t bucket, const Entry& entry) {
+  const Digests digests = digests_of(entry);
+  shards_[bucket].digest -= digests.all;
+  total_ -= digests.shown;
 }
 
 /// Puts a new entry on the wheel.  What was called back, and has expired still, is not called back
@@ -165,7 +171,7 @@ void TableContent::add(const Place& place, Entry::Owned entry) {
   if (index_) index_->insert(fresh);
   account(1, static_cast<std::ptrdiff_t>(fresh.allocated()));
   arm(fresh, false);
-  add_digest(place.hash.bucket, digest_of_entry(fresh));
+  add_digest(place.hash.bucket, fresh);
 }
 
 /// `entry` takes the place's; the digest of the old one has been subtracted.
@@ -176,7 +182,7 @@ void TableContent::replace(const Place& place, Entry::Owned entry, bool was_call
   account(0, static_cast<std::ptrdiff_t>(fresh.allocated()) -
                  static_cast<std::ptrdiff_t>(old->allocated()));
   arm(fresh, was_called_back);
-  add_digest(place.hash.bucket, digest_of_entry(fresh));
+  add_digest(place.hash.bucket, fresh);
 }
 
 std::optional<std::uint32_t> TableContent::context_of(const Plain& plain) {
@@ -199,7 +205,7 @@ void TableContent::overwrite(const Place& place, const Plain& plain) {
     rich.front().touch = plain.touch;
     return install(place, entry.key(), std::move(rich));
   }
-  subtract_digest(place.hash.bucket, digest_of_entry(entry));
+  subtract_digest(place.hash.bucket, entry);
   const bool was_called_back = entry.has_timer() && !entry.timer().linked();
   const bool same_expiry = entry.has_timer() && entry.expiry() == plain.expiry();
   bool done = false;
@@ -214,7 +220,7 @@ void TableContent::overwrite(const Place& place, const Plain& plain) {
     entry.timer().unlink();
     arm(entry, was_called_back);
   }
-  add_digest(place.hash.bucket, digest_of_entry(entry));
+  add_digest(place.hash.bucket, entry);
 }
 
 Entry::Owned TableContent::make(std::string_view key, Rich rich) {
@@ -232,12 +238,12 @@ void TableContent::install(const Place& place, std::string_view key, Rich rich) 
   const bool called_back = rich.front().called_back;
   Entry::Owned entry = make(key, std::move(rich));
   if (place.entry == nullptr) return add(place, std::move(entry));
-  subtract_digest(place.hash.bucket, digest_of_entry(*place.entry));
+  subtract_digest(place.hash.bucket, *place.entry);
   replace(place, std::move(entry), called_back);
 }
 
 void TableContent::drop(const Place& place) {
-  subtract_digest(place.hash.bucket, digest_of_entry(*place.entry));
+  subtract_digest(place.hash.bucket, *place.entry);
   if (index_) index_->erase(*place.entry);
   const Entry::Owned old = shards_[place.hash.bucket].erase(place.slot);
   account(-1, -static_cast<std::ptrdiff_t>(old->allocated()));
@@ -254,21 +260,20 @@ void TableContent::clear() {
 
 // --- Expiry ------------------------------------------------------------------------------------
 
-/// A pending incarnation of `entry`, which has left the wheel, has expired: it leaves the digest.
+/// A pending incarnation of `entry`, which has left the wheel, has expired: it leaves the digest of
+/// the table.
 /// True when the key now shows something else than before, or nothing.
 bool TableContent::fire(Entry& entry, Timestamp at) {
-  const std::uint32_t bucket = hashed(entry.key()).bucket;
   if (!entry.rich()) {
     const Plain plain = entry.plain(contexts_);
-    subtract_digest(bucket,
-                    digest_of(entry.key(), plain.created, plain.value.stamp, plain.expiry()));
+    total_ -= digest_of(entry.key(), plain.created, plain.value.stamp, plain.expiry());
     return true;
   }
   const auto shown = [](const Version& version) { return !version.called_back; };
   const Version* before = newest(entry.versions(), shown);
   for (Version& version : entry.versions()) {
     if (!version.pending() || version.expiry() > at) continue;
-    subtract_digest(bucket, digest_of(entry.key(), version));
+    total_ -= digest_of(entry.key(), version);
     version.called_back = true;
   }
   arm(entry, false);

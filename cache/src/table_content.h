@@ -69,9 +69,13 @@ class TableContent {
   [[nodiscard]] Entry::Owned make(std::string_view key, Rich rich);
   void add(const Place& place, Entry::Owned entry);
   void replace(const Place& place, Entry::Owned entry, bool was_called_back);
-  [[nodiscard]] Table::Digest digest_of_entry(const Entry& entry) const;
-  void add_digest(std::uint32_t bucket, const Table::Digest& digest);
-  void subtract_digest(std::uint32_t bucket, const Table::Digest& digest);
+  struct Digests {
+    Table::Digest all;    ///< What the digest of a bucket is made of.
+    Table::Digest shown;  ///< What the digest of the table is made of.
+  };
+  [[nodiscard]] Digests digests_of(const Entry& entry) const;
+  void add_digest(std::uint32_t bucket, const Entry& entry);
+  void subtract_digest(std::uint32_t bucket, const Entry& entry);
   void arm(Entry& entry, bool was_called_back);
   bool fire(Entry& entry, Timestamp at);
   [[nodiscard]] OrderedIndex& index();

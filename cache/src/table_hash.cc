@@ -34,8 +34,8 @@ Table::Digest digest_of(std::string_view key, const Dot& created, const Stamp& s
 }
 
 Table::Digest digest_of(std::string_view key, const Version& version) {
-  if (version.values.empty() || version.called_back) return {};
-  return digest_of(key, version.created, version.values.front().stamp, version.expiry());
+  const Stamp& stamp = version.values.empty() ? version.touch.stamp : version.values.front().stamp;
+  return digest_of(key, version.created, stamp, version.expiry());
 }
 
 }  // namespace muster::cache

@@ -20,7 +20,6 @@ struct Hashed {
 [[nodiscard]] Hashed hashed(std::string_view key);
 [[nodiscard]] Table::Digest digest_of(std::string_view key, const Dot& created, const Stamp& stamp,
                                       Expiry expiry);
-/// Nothing where it has no value or its expiry was called back.
 [[nodiscard]] Table::Digest digest_of(std::string_view key, const Version& version);
 
 }  // namespace muster::cache

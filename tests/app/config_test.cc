@@ -122,6 +122,29 @@ connect: nobody
           "m.yaml:1:1: unknown key 'nodes', did you mean 'node'?"));
 }
 
+TEST(Config, PointsAtEachBadNameOfATablesCopies) {
+  const auto [config, problems] = read(R"(tables:
+  jobs:
+    copies: [a@127.0.0.1, invalid_node, "b@", {c: d}]
+  work: {copies: nobody}
+  rest: {copies: {a@127.0.0.1: 1}}
+)");
+  const std::string like = "; a node name looks like a@127.0.0.1 or a@myhost";
+  EXPECT_THAT(
+      problems,
+      ElementsAre("m.yaml:3:47: tables.jobs.copies must hold texts only, not a map",
+                  "m.yaml:3:27: tables.jobs.copies holds no node name: bad node name "
+                  "'invalid_node': it has no '@'" +
+                      like,
+                  "m.yaml:3:41: tables.jobs.copies holds no node name: bad node name 'b@': the "
+                  "host needs 1 to 255 characters" +
+                      like,
+                  "m.yaml:4:18: tables.work.copies holds no node name: bad node name 'nobody': it "
+                  "has no '@'" +
+                      like,
+                  "m.yaml:5:18: tables.rest.copies must be a list of texts, not a map"));
+}
+
 TEST(Config, FlagBeatsEnvironmentBeatsFileBeatsDefault) {
   const std::string_view file = "node: {name: f@127.0.0.1}\nlisten: {http: \"127.0.0.1:1000\"}";
   EXPECT_EQ(read(file).config.http.port, 1000);

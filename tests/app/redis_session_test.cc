@@ -114,6 +114,20 @@ TEST_F(RedisSessionTest, AnswersNotReadyNeverAFalseMiss) {
   EXPECT_EQ(say("TTL a\r\n"), ":-1\r\n");
 }
 
+TEST_F(RedisSessionTest, WritesGoToAReadyMemberWhileThisOneIsNot) {
+  store_.ready = false;
+  EXPECT_EQ(say("SET a 1\r\n"), "+OK\r\n");
+  EXPECT_EQ(say("SET a 2 NX\r\n"), "$-1\r\n");
+  EXPECT_EQ(say("SETNX b 2\r\n"), ":1\r\n");
+  EXPECT_EQ(say("MSETNX c 3 b 3\r\n"), ":0\r\n");
+  EXPECT_EQ(say("EXPIRE a 100\r\n"), ":1\r\n");
+  EXPECT_EQ(say("EXPIRE nothing 100\r\n"), ":0\r\n");
+  EXPECT_EQ(say("EXPIRE a 50 LT\r\n"), "-LOADING table 'session' is not ready\r\n");
+  EXPECT_EQ(say("GETSET a 9\r\n"), "-LOADING table 'session' is not ready\r\n");
+  EXPECT_EQ(say("DEL a b c\r\n"), ":2\r\n");
+  EXPECT_EQ(say("EXPIRE a -1\r\n"), ":0\r\n");
+}
+
 TEST_F(RedisSessionTest, AsksForThePasswordFirst) {
   use_password("sesame");
   EXPECT_EQ(say("GET a\r\n"), "-NOAUTH Authentication required.\r\n");

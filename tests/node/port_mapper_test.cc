@@ -97,7 +97,59 @@ TEST(PortMapper, ATakenNameIsAnErrorAtStart) {
   ASSERT_TRUE(helper.start());
   const auto refused = second.start();
   ASSERT_FALSE(refused);
-  EXPECT_THAT(refused.error().text(), HasSubstr("the name b is in use"));
+  EXPECT_THAT(
+      refused.error().text(),
+      HasSubstr("the name b is in use by another node of this host, which listens on port " +
+                std::to_string(helper.node().view()->advertised.port)));
+}
+
+TEST(PortMapper, ARegistrationOfOurOwnThatLingersIsNoOtherNode) {
+  Loop loop;
+  const auto port = free_port();
+  TestNode server(loop, mapped("a@127.0.0.1", port));
+  ASSERT_TRUE(server.start());
+  auto settings = mapped("b@127.0.0.1", port);
+  const auto own = free_port();
+  settings.link_port = PortRange{own, own};
+  port_mapper::AliveRequest before;  // As from a connection whose end the port mapper has not seen.
+  before.node.name = "b";
+  before.node.port = own;
+  asio::io_context io;
+  tcp::socket lingering(io);
+  lingering.connect(tcp::endpoint(asio::ip::address_v4::loopback(), port));
+  asio::write(lingering, asio::buffer(port_mapper::encode(port_mapper::Request(before))));
+  std::array<char, 4> answer{};
+  asio::read(lingering, asio::buffer(answer));
+  TestNode node(loop, settings);
+  const auto started = node.start();
+  ASSERT_TRUE(started) << started.error().text();
+  EXPECT_EQ(node.book.count("registered with the port mapper"), 0u);
+  lingering.close();
+  EXPECT_TRUE(node.book.wait_for("registered with the port mapper")) << node.book.all();
+  EXPECT_EQ(node.book.count("in use"), 0u) << node.book.all();
+}
+
+TEST(PortMapper, NodesThatStartAtTheSameMomentAllGetTheirNames) {
+  for (int round = 0; round < 5; ++round) {
+    Loop loop;
+    const auto port = free_port();
+    std::vector<std::string> expected;
+    std::vector<std::unique_ptr<TestNode>> nodes;
+    std::vector<std::future<Result<void>>> starts;
+    for (int i = 0; i < 8; ++i) {
+      expected.push_back("n" + std::to_string(i));
+      nodes.push_back(
+          std::make_unique<TestNode>(loop, mapped(expected.back() + "@127.0.0.1", port)));
+    }
+    for (auto& node : nodes) {
+      starts.push_back(std::async(std::launch::async, [&node] { return node->start(); }));
+    }
+    for (auto& start : starts) {
+      const auto started = start.get();
+      EXPECT_TRUE(started) << started.error().text();
+    }
+    EXPECT_EQ(names_at(loop, port), expected);
+  }
 }
 
 TEST(PortMapper, ANameIsFreeAgainWhenItsNodeStops) {

@@ -44,7 +44,9 @@ TEST_F(Copies, WhoHoldsNoneStartsAndSaysSo) {
   EXPECT_EQ(shown.status, 0);
   EXPECT_NE(shown.output.find("no copy on this node"), std::string::npos) << shown.output;
   EXPECT_EQ(a_.replicas("jobs"), "");
-  EXPECT_FALSE(a_.table("jobs").at("ready").as_bool());
+  EXPECT_NE(shown.output.find("elsewhere"), std::string::npos) << shown.output;
+  EXPECT_FALSE(a_.table("jobs").at("held").as_bool());
+  EXPECT_TRUE(a_.table("session").at("held").as_bool());
   EXPECT_EQ(a_.redis({"SET", "other table", "1"}), "+OK");
 }
 
@@ -52,15 +54,21 @@ TEST_F(Copies, ReadsAndWritesFailClearlyWhileNoHolderIsConnected) {
   a_.start_ready();
   b_.start_ready();
   ASSERT_TRUE(form_a_mesh({&a_, &b_}));
-  for (const auto& words : std::vector<std::vector<std::string>>{
-           {"GET", "job"}, {"SET", "job", "1"}, {"DEL", "job"}, {"PEXPIRE", "job", "1000"}}) {
+  for (const auto& words : std::vector<std::vector<std::string>>{{"GET", "job"},
+                                                                 {"EXISTS", "job"},
+                                                                 {"TTL", "job"},
+                                                                 {"SET", "job", "1"},
+                                                                 {"SETNX", "job", "1"},
+                                                                 {"PEXPIRE", "job", "1000"},
+                                                                 {"DEL", "job"}}) {
     const auto answer = jobs(a_, words);
     EXPECT_TRUE(is_refused_for_want_of_a_holder(answer)) << words[0] << ": " << answer;
   }
   for (const auto& words :
-       std::vector<std::vector<std::string>>{{"EXISTS", "job"}, {"TTL", "job"}, {"KEYS", "*"}}) {
+       std::vector<std::vector<std::string>>{{"MGET", "job", "other"}, {"KEYS", "*"}, {"DBSIZE"}}) {
     const auto answer = jobs(a_, words);
-    EXPECT_TRUE(answer.starts_with("-LOADING ")) << words[0] << ": " << answer;
+    EXPECT_TRUE(answer.starts_with("-LOADING table 'jobs' is not ready: no copy on this node"))
+        << words[0] << ": " << answer;
   }
   EXPECT_EQ(http_get(a_.http_port(), "/v1/tables/jobs/keys/job").status, 503);
   const auto told = a_.command({"get", "job", "--table", "jobs"});
@@ -80,6 +88,9 @@ TEST_F(Copies, WorkThroughAHolderAsSoonAsItIsThere) {
   EXPECT_TRUE(eventually(5s, [&] { return jobs(b_, {"GET", "job"}) == "1"; }));
   EXPECT_EQ(a_.replicas("jobs"), c_.name());
   EXPECT_EQ(boost::json::serialize(a_.table("jobs").at("entries")), "0");
+  EXPECT_EQ(jobs(b_, {"SETNX", "job", "2"}), ":0");
+  EXPECT_EQ(jobs(b_, {"PEXPIRE", "job", "100000"}), ":1");
+  EXPECT_NE(jobs(c_, {"PTTL", "job"}), ":-1");
   EXPECT_EQ(jobs(b_, {"DEL", "job"}), ":1");
   EXPECT_EQ(jobs(a_, {"GET", "job"}), "(nil)") << "a miss that a holder told";
   c_.process().kill_hard();

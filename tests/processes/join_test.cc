@@ -100,7 +100,7 @@ TEST_F(Join, WithoutAListItIsWhoeverIsConnected) {
   EXPECT_TRUE(eventually(5s, [&] { return a_.replicas() == both() && b_.replicas() == both(); }));
 }
 
-// The list of c names b alone, which is not the oldest.
+// The list of c names b, which is not the oldest, and one that does not exist.
 TEST_F(Join, OneLiveNodeOfTheListIsEnoughAndTheOtherReplicasAreLearned) {
   configure_static({"a", "b"}, "ttl: 1h");
   a_.start_ready();

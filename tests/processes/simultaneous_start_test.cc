@@ -2,6 +2,7 @@
 // Two nodes that know nothing start at the same moment, are written to before they have settled who
 // begins, and one of them is killed: no acknowledged write may be missing.
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include <algorithm>
 #include <atomic>
@@ -14,6 +15,13 @@ namespace {
 
 using namespace std::chrono_literals;
 
+using Clock = std::chrono::steady_clock;
+
+struct Acknowledged {
+  std::string key;
+  Clock::time_point at;
+};
+
 // Writes to one node as soon and as long as that takes writes, through restarts.
 class Writer {
  public:
@@ -22,12 +30,12 @@ class Writer {
           while (!stop.stop_requested()) converse(stop);
         }) {}
 
-  [[nodiscard]] bool has_begun() const { return acknowledged_ > 0; }
-  // The keys of all acknowledged writes; no more are made.
-  std::vector<std::string> finish() {
+  [[nodiscard]] bool has_begun() const { return begun_; }
+  // All acknowledged writes; no more are made.
+  std::vector<Acknowledged> finish() {
     thread_.request_stop();
     thread_.join();
-    return keys_;
+    return acknowledged_;
   }
 
  private:
@@ -37,8 +45,8 @@ class Writer {
       const std::string key = prefix_ + std::to_string(next_++);
       const std::string answer = client.ask({"SET", key, key});
       if (answer == "+OK") {
-        keys_.push_back(key);
-        ++acknowledged_;
+        acknowledged_.push_back({key, Clock::now()});
+        begun_ = true;
         continue;
       }
       pause_briefly();
@@ -49,8 +57,8 @@ class Writer {
   const std::string prefix_;
   const std::uint16_t port_;
   int next_ = 0;
-  std::vector<std::string> keys_;
-  std::atomic<int> acknowledged_ = 0;
+  std::vector<Acknowledged> acknowledged_;
+  std::atomic<bool> begun_ = false;
   std::jthread thread_;
 };
 
@@ -63,17 +71,21 @@ class SimultaneousStart : public Cluster {
     TestNode b;
   };
 
-  // "" or a few of those that the node does not have.
-  static std::string missing(const TestNode& node, const std::vector<std::string>& keys) {
+  // "" or how many of them the node does not have, and a few of those.
+  static std::string missing(const TestNode& node, const std::vector<Acknowledged>& writes,
+                             Clock::time_point killed) {
     RedisClient client(node.redis_port());
     std::string some;
     std::size_t count = 0;
-    for (const auto& key : keys) {
+    for (const auto& [key, at] : writes) {
       const std::string answer = client.ask({"GET", key});
-      if (answer != key && ++count <= 3) some += " " + key + " (" + answer + ")";
+      if (answer == key || ++count > 3) continue;
+      const auto since = std::chrono::duration_cast<std::chrono::microseconds>(at - killed);
+      some += " " + key + " (" + answer + ", acknowledged " + std::to_string(since.count()) +
+              " us after the kill)";
     }
     if (count == 0) return {};
-    return std::to_string(count) + " of " + std::to_string(keys.size()) + ":" + some;
+    return std::to_string(count) + " of " + std::to_string(writes.size()) + ":" + some;
   }
 
   void try_once(int number, const std::string& durability, std::chrono::milliseconds kill_after) {
@@ -90,14 +102,16 @@ class SimultaneousStart : public Cluster {
     }
     (void)eventually(kill_after, [] { return false; });
     TestNode& victim = number % 2 == 0 ? pair.a : pair.b;
+    victim.process().signal(SIGKILL);
+    const auto killed = Clock::now();
     victim.process().kill_hard();
     victim.start_ready();
-    std::vector<std::string> keys = to_a.finish();
-    for (auto& key : to_b.finish()) keys.push_back(std::move(key));
+    auto writes = to_a.finish();
+    for (auto& write : to_b.finish()) writes.push_back(std::move(write));
     ASSERT_TRUE(form_a_mesh({&pair.a, &pair.b}));
     for (const auto* node : {&pair.a, &pair.b}) {
-      EXPECT_TRUE(eventually(5s, [&] { return missing(*node, keys).empty(); }))
-          << node->name() << " lacks " << missing(*node, keys) << "; " << victim.name()
+      EXPECT_TRUE(eventually(5s, [&] { return missing(*node, writes, killed).empty(); }))
+          << node->name() << " lacks " << missing(*node, writes, killed) << "; " << victim.name()
           << " was killed after " << kill_after.count() << " ms";
     }
   }

@@ -66,9 +66,10 @@ void show_tables(const json::array& tables) {
                   "REPLICAS", "APART", "DETAIL"});
   for (const json::value& each : tables) {
     const json::object& table = each.as_object();
-    rows.add({text(table, "name"), text(table, "readiness"), text(table, "entries"),
-              size_text(number(table, "bytes")), text(table, "storage"), text(table, "writes"),
-              text(table, "on_split"), joined(list(table, "replicas")),
+    const bool elsewhere = table.contains("held") && !flag(table, "held");
+    rows.add({text(table, "name"), elsewhere ? "elsewhere" : text(table, "readiness"),
+              text(table, "entries"), size_text(number(table, "bytes")), text(table, "storage"),
+              text(table, "writes"), text(table, "on_split"), joined(list(table, "replicas")),
               joined(list(table, "apart")), text(table, "detail")});
   }
   rows.print();

@@ -8,6 +8,7 @@
 #include <boost/asio/write.hpp>
 #include <utility>
 
+#include "muster/discovery/port_mapper_client.h"
 #include "watchdog.h"
 
 namespace muster::node {
@@ -15,6 +16,7 @@ namespace {
 
 using namespace port_mapper;
 constexpr Duration answer_deadline = std::chrono::seconds(2);
+constexpr Duration holder_deadline = std::chrono::milliseconds(500);
 constexpr Duration take_over_pause = std::chrono::milliseconds(20);
 constexpr Duration taken_pause = std::chrono::milliseconds(150);
 constexpr Duration unusable_pause = std::chrono::seconds(3);
@@ -71,28 +73,45 @@ asio::awaitable<void> PortMapperRegistration::run() {
       case Outcome::none_runs:
         if (!co_await serve()) co_await pause(take_over_pause);
         break;
-      case Outcome::name_taken: {
+      case Outcome::name_taken:
         if (++taken < taken_attempts) {
           co_await pause(taken_pause);
-          break;
-        }
-        auto text = fmt::format(
-            "the name {} is in use by another node of this host (port mapper at port {})",
-            options_.node.name, options_.port);
-        if (!settled_once_) {
-          settle(bad_input(std::move(text)));
+        } else if (co_await refused_by_another()) {
           co_return;
         }
-        if (said_.news("name", text, std::chrono::steady_clock::now())) log_.error("{}", text);
-        co_await pause(unusable_pause);
         break;
-      }
       case Outcome::unusable:
         settle(std::nullopt);
         co_await pause(unusable_pause);
         break;
     }
   }
+}
+
+/// The name is taken and stays so.  True when that is the end of it: at start, by another node.
+asio::awaitable<bool> PortMapperRegistration::refused_by_another() {
+  std::string host = local.to_string();
+  std::string name = options_.node.name;
+  const auto found =
+      co_await port_of(std::move(host), options_.port, std::move(name), holder_deadline);
+  const std::uint16_t holder = found && *found ? (*found)->port : std::uint16_t{0};
+  if (holder == options_.node.port) {
+    // Ours from before, whose end it has not seen yet; who asks is told the right port meanwhile.
+    settle(std::nullopt);
+    co_await pause(taken_pause);
+    co_return false;
+  }
+  const std::string where = holder == 0 ? "" : fmt::format(", which listens on port {}", holder);
+  auto text =
+      fmt::format("the name {} is in use by another node of this host{} (port mapper at port {})",
+                  options_.node.name, where, options_.port);
+  if (!settled_once_) {
+    settle(bad_input(std::move(text)));
+    co_return true;
+  }
+  if (said_.news("name", text, std::chrono::steady_clock::now())) log_.error("{}", text);
+  co_await pause(unusable_pause);
+  co_return false;
 }
 
 /// Registers, and stays so until the port mapper goes away.

@@ -47,6 +47,7 @@ class PortMapperRegistration {
 
   asio::awaitable<void> run();
   asio::awaitable<Outcome> register_with_running();
+  asio::awaitable<bool> refused_by_another();
   asio::awaitable<Result<port_mapper::AliveAnswer>> say_alive();
   asio::awaitable<bool> serve();
   asio::awaitable<void> pause(Duration about);

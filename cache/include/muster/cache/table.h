@@ -136,13 +136,23 @@ class Table {
   void expire(Timestamp at, std::size_t limit, const Expired& expired);
   [[nodiscard]] Timestamp next_expiry() const;  ///< No later than the next one due.
 
-  // Digest of content, maintained at each change: additive per bucket over (key, dot, stamps,
-  // expiry) of every incarnation that has a value and that expire() has not yet called back, so
-  // that equal content gives equal digests whatever the history and whoever has forgotten which
-  // husk.
+  // Digests of content, maintained at each change: additive over (key, dot, stamps, expiry) of
+  // incarnations.  That of the table is of those that have a value and that expire() has not yet
+  // called back, so that equal content gives equal digests whatever the history and whoever has
+  // forgotten which husk.  That of a bucket is of all it holds: equal ones need not be copied.
   struct Digest {
     std::uint64_t low = 0, high = 0;
     friend auto operator<=>(const Digest&, const Digest&) = default;
+    Digest& operator+=(const Digest& other) {
+      low += other.low;
+      high += other.high;
+      return *this;
+    }
+    Digest& operator-=(const Digest& other) {
+      low -= other.low;
+      high -= other.high;
+      return *this;
+    }
   };
   [[nodiscard]] Digest digest() const;
   [[nodiscard]] Digest bucket_digest(std::uint32_t bucket) const;
