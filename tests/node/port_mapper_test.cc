@@ -6,6 +6,8 @@
 
 #include <boost/asio/read.hpp>
 #include <boost/asio/write.hpp>
+#include <future>
+#include <list>
 #include <random>
 
 #include "muster/discovery/port_mapper_client.h"
@@ -19,10 +21,14 @@ using ::testing::HasSubstr;
 namespace asio = boost::asio;
 using tcp = asio::ip::tcp;
 
-/// A port that was free a moment ago.
+/// A port on which nobody listens.  It stays bound, so that the system gives it to nobody else; who
+/// reuses addresses, as nodes do, may listen on it.
 std::uint16_t free_port() {
-  asio::io_context io;
-  tcp::acceptor acceptor(io, tcp::endpoint(asio::ip::address_v4::loopback(), 0));
+  static asio::io_context io;
+  static std::list<tcp::acceptor> kept;
+  tcp::acceptor& acceptor = kept.emplace_back(io, tcp::v4());
+  acceptor.bind(tcp::endpoint(asio::ip::address_v4::loopback(), 0));
+  acceptor.set_option(asio::socket_base::reuse_address(true));
   return acceptor.local_endpoint().port();
 }
 
@@ -148,7 +154,9 @@ TEST(PortMapper, NodesThatStartAtTheSameMomentAllGetTheirNames) {
       const auto started = start.get();
       EXPECT_TRUE(started) << started.error().text();
     }
-    EXPECT_EQ(names_at(loop, port), expected);
+    std::string said;
+    for (auto& node : nodes) said += node->book.all();
+    EXPECT_EQ(names_at(loop, port), expected) << said;
   }
 }
 

@@ -55,16 +55,18 @@ std::vector<std::string> merged_environment(const Environment& changes) {
   _exit(127);
 }
 
-bool nobody_listens(std::uint16_t port) {
-  const int probe = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+// Keeps the port bound as long as this process lives, so that it is not handed out twice; who
+// reuses addresses, as all servers here do, may listen on it.
+bool reserve(std::uint16_t port) {
+  const int kept = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   address.sin_port = htons(port);
+  const bool free = bind(kept, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
   const int yes = 1;
-  setsockopt(probe, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-  const bool free = bind(probe, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
-  close(probe);
+  setsockopt(kept, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  if (!free) close(kept);
   return free;
 }
 
@@ -150,7 +152,7 @@ std::uint16_t free_ports(int count) {
   int run_length = 0;
   while (run_length < count) {
     if (next < first || next >= last) next = first, run_length = 0;
-    run_length = nobody_listens(static_cast<std::uint16_t>(next)) ? run_length + 1 : 0;
+    run_length = reserve(static_cast<std::uint16_t>(next)) ? run_length + 1 : 0;
     ++next;
   }
   if (pwrite(file, &next, sizeof next, 0) != sizeof next) throw std::runtime_error("no ports");
