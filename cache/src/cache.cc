@@ -161,6 +161,7 @@ asio::awaitable<std::vector<TableStatus>> Cache::status() const {
 }
 
 void Cache::on_event(EventHandler handler) { impl_->add_handler(std::move(handler)); }
+void Cache::on_change(EventHandler handler) { impl_->add_change_handler(std::move(handler)); }
 
 node::Node& Cache::node() const { return impl_->node(); }
 

@@ -273,10 +273,15 @@ std::vector<TableStatus> CacheMachine::status(Now now) const {
   return all;
 }
 
-void CacheMachine::for_each_journal(std::string_view table, const StoreImage::Visit& visit) const {
+void CacheMachine::for_each_journal(std::string_view table, std::string_view prefix,
+                                    const StoreImage::Visit& visit) const {
   const Replicator* found = impl_->find(table);
   if (found == nullptr) return;
-  for (const auto& [key, value] : found->replica().journal()) visit(key, value);
+  const auto& journal = found->replica().journal();
+  for (auto row = journal.lower_bound(std::string(prefix));
+       row != journal.end() && row->first.starts_with(prefix); ++row) {
+    visit(row->first, row->second);
+  }
 }
 
 void CacheMachine::erase_journal(Now now, std::string_view table, std::string_view key) {

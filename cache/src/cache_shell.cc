@@ -238,7 +238,13 @@ void Cache::Impl::durable(const std::vector<StoreAnswer>& answers) {
 
 void Cache::Impl::report(Now at, const CacheEvent& event) {
   log_event(event);
-  for (const auto& handler : handlers_) handler(at, event);
+  const bool written = event.kind == CacheEvent::Kind::written;
+  const bool deleted = event.kind == CacheEvent::Kind::deleted;
+  if (!written) {
+    for (const auto& handler : handlers_) handler(at, event);
+  }
+  if (!written && !deleted) return;
+  for (const auto& handler : change_handlers_) handler(at, event);
 }
 
 std::string Cache::Impl::progress_text() const {

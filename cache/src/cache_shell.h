@@ -41,6 +41,9 @@ class Cache::Impl final : public CacheEffects, public std::enable_shared_from_th
   boost::asio::awaitable<std::vector<TableStatus>> status();
   boost::asio::awaitable<void> stop();
   void add_handler(Cache::EventHandler handler) { handlers_.push_back(std::move(handler)); }
+  void add_change_handler(Cache::EventHandler handler) {
+    change_handlers_.push_back(std::move(handler));
+  }
   [[nodiscard]] CacheMachine* machine() { return machine_.get(); }
 
   // Any thread.
@@ -55,6 +58,7 @@ class Cache::Impl final : public CacheEffects, public std::enable_shared_from_th
   // CacheEffects.
   void store(StoreBatch batch) override;
   void report(Now now, const CacheEvent& event) override;
+  [[nodiscard]] bool wants_changes() const override { return !change_handlers_.empty(); }
 
  private:
   enum class Life : std::uint8_t { idle, started, stopping, stopped };
@@ -92,6 +96,7 @@ class Cache::Impl final : public CacheEffects, public std::enable_shared_from_th
   std::unique_ptr<CacheMachine> machine_;
   std::unique_ptr<LmdbStore> store_;
   std::vector<Cache::EventHandler> handlers_;
+  std::vector<Cache::EventHandler> change_handlers_;
   LocalTables local_;
   std::list<std::function<void()>> open_calls_;  // What stop() answers with an error.
   boost::asio::steady_timer timer_;

@@ -169,7 +169,7 @@ void Replicator::received(Now now, const node::Member& from, const wire::Message
 void Replicator::report(Now now, CacheEvent::Kind kind, const NodeName& peer,
                         std::string detail) const {
   surroundings_.effects.report(now,
-                               CacheEvent{kind, definition_.name, {}, peer, std::move(detail)});
+                               CacheEvent{kind, definition_.name, {}, peer, std::move(detail), {}});
 }
 
 void Replicator::set_readiness(Now now, Readiness readiness, std::string_view why) {
@@ -288,7 +288,7 @@ void Replicator::wake(Now now) {
   replica_.expire(cluster(now), 1000, [&](std::string_view key) {
     ++expired;
     surroundings_.effects.report(
-        now, CacheEvent{CacheEvent::Kind::expired, definition_.name, std::string(key), {}, {}});
+        now, CacheEvent{CacheEvent::Kind::expired, definition_.name, std::string(key), {}, {}, {}});
   });
   counters_.expired += expired;
   const bool ticked = now.mono >= next_tick_;

@@ -133,6 +133,7 @@ class Replicator final : private ReplicaListener {
   void pass_ack_on(const wire::Ack& ack, BootId from);
   void send_stream(Now now);
   void relay(const Operation& operation, std::string_view encoded);
+  void report_changes(const Operation& operation) const;
   void send_control(RemoteCopy& copy);
 
   // replicator_report.cc: reports, lag, settled stamp

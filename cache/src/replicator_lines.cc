@@ -146,7 +146,8 @@ void Replicator::meet(Now now, RemoteCopy& copy, bool contact) {
         announce();
       }
       if (copy.expected) {
-        const HealReport healed{*copy.expected, Verdict::ours_wins, 0, Duration{}};
+        const HealReport healed{*copy.expected, Verdict::ours_wins, 0,
+                                now.mono - copy.expected_since};
         copy.expected.reset();
         report(now, CacheEvent::Kind::healed, copy.member.name, "it came over to our line");
         if (surroundings_.healer != nullptr) surroundings_.healer->healed(now, healed);
@@ -213,6 +214,7 @@ void Replicator::fork(Now now, RemoteCopy& copy) {
   if (verdict == Verdict::theirs_wins) return lose_to(now, copy, fork);
   if (verdict == Verdict::ours_wins) {
     copy.expected = fork;
+    copy.expected_since = now.mono;
     if (replica_.merges()) replica_.remember_siblings(copy.path);
   } else {
     report(now, CacheEvent::Kind::apart, copy.member.name, "its copy stands on another line");

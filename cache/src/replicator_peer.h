@@ -41,7 +41,8 @@ struct RemoteCopy {
   bool apart = false;
   std::uint64_t judged_ours = 0, judged_theirs = 0;  ///< Lines of the fork that was judged last.
   std::optional<Fork> expected = {};                 ///< We won; it has not come over yet.
-  std::map<BootId, std::uint64_t> passed_on = {};    ///< Report versions of others it was sent.
+  Instant expected_since = {};
+  std::map<BootId, std::uint64_t> passed_on = {};  ///< Report versions of others it was sent.
 
   // Lag and lack.
   bool lagging = false;

@@ -32,6 +32,7 @@ void append(std::deque<std::string>& frames, const std::string& table, std::stri
 
 void Replicator::applied(const Operation& operation, std::string_view encoded) {
   report_stale_ = true;
+  report_changes(operation);
   if (operation.dot.origin.boot == self()) {
     append(frames_, definition_.name, encoded, !same_write_);
     if (operation.lineless()) {
@@ -43,6 +44,20 @@ void Replicator::applied(const Operation& operation, std::string_view encoded) {
   moved_.raise(operation.dot.origin, operation.dot.sequence);
   via_[operation.dot.origin] = applying_from_;
   if (applying_live_) relay(operation, encoded);
+}
+
+void Replicator::report_changes(const Operation& operation) const {
+  const bool all = surroundings_.effects.wants_changes();
+  if (!all && replica_.journal().empty()) return;
+  const auto tell = [&](CacheEvent::Kind kind, std::string_view key) {
+    surroundings_.effects.report(
+        surroundings_.now,
+        CacheEvent{kind, definition_.name, std::string(key), {}, {}, operation.stamp});
+  };
+  if (all) {
+    for (const PutItem& put : operation.puts) tell(CacheEvent::Kind::written, put.key);
+  }
+  for (const RemoveItem& remove : operation.removes) tell(CacheEvent::Kind::deleted, remove.key);
 }
 
 void Replicator::send_control(RemoteCopy& copy) {

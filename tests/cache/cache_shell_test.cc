@@ -159,6 +159,30 @@ TEST(CacheShell, AnExpiredEntryMissesAtOnceAndIsToldOfOnce) {
   EXPECT_EQ(expired, 1);
 }
 
+TEST(CacheShell, EachChangeOfAKeyIsToldOnceToThoseWhoAsked) {
+  Loop loop;
+  Host a(loop, "a@127.0.0.1");
+  std::mutex lock;
+  std::vector<std::string> told;
+  a.cache->on_change([&](Now, const CacheEvent& event) {
+    const std::scoped_lock guard(lock);
+    const bool written = event.kind == CacheEvent::Kind::written;
+    told.push_back((written ? "written " : "deleted ") + Key::decode(event.key)->parts().front());
+  });
+  int others = 0;
+  a.cache->on_event([&](Now, const CacheEvent& event) {
+    others += event.kind == CacheEvent::Kind::written ? 1 : 0;
+  });
+  ASSERT_TRUE(a.start());
+  ASSERT_TRUE(a.ready());
+  ASSERT_TRUE(a.put("k", "v"));
+  ASSERT_TRUE(a.put("k", "w"));
+  ASSERT_TRUE(a.run(a.cache->erase("session", Key("k"))));
+  const std::scoped_lock guard(lock);
+  EXPECT_THAT(told, ::testing::ElementsAre("written k", "written k", "deleted k"));
+  EXPECT_EQ(others, 0);
+}
+
 TEST(CacheShell, ARestartAloneFindsWhatWasWritten) {
   Loop loop;
   TempDir directory;

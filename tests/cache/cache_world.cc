@@ -339,7 +339,7 @@ std::string World::content(const std::string& node, const std::string& table) {
 
 std::size_t World::journal(const std::string& node, const std::string& table) {
   std::size_t count = 0;
-  at(node).machine->for_each_journal(table, [&](auto, auto) { ++count; });
+  at(node).machine->for_each_journal(table, {}, [&](auto, auto) { ++count; });
   return count;
 }
 

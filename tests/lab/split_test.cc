@@ -67,6 +67,33 @@ TEST(Split, UnderOldestTheOldestNodesSideStaysAndTheOthersGoToTheJournal) {
   });
 }
 
+TEST(Split, ALaterDeleteEndsAJournalRecordAndAnEarlierOneDoesNot) {
+  for_each_seed(30, [](std::uint64_t seed) {
+    Stage world(seed, world_of(2, OnSplit::oldest));
+    ASSERT_TRUE(start_cluster(*world)) << world->picture();
+    const NodeIndex oldest = world->index_of(world->node(0).machine()->island().front().name);
+    world->put(oldest, "session", "signed out first");
+    world->run_for(2s);
+    world->cut_into({{oldest}});
+    world->run_for(4s);
+    world->remove(oldest, "session", "signed out first");
+    world->run_for(100ms);
+    world->remove(1 - oldest, "session", "signed out first");
+    const std::size_t anew = world->put(1 - oldest, "session", "signed out first");
+    const std::size_t aside = world->put(1 - oldest, "session", "signed out later");
+    world->put(oldest, "session", "elsewhere");
+    world->run_for(2s);
+    EXPECT_EQ(joined(world->quiet()), "");
+    EXPECT_EQ(journal(*world), (std::set<std::string>{world->history().at(anew).value,
+                                                      world->history().at(aside).value}));
+    world->put(oldest, "session", "signed out later");
+    world->run_for(2s);
+    world->remove(oldest, "session", "signed out later");
+    EXPECT_EQ(joined(world->quiet()), "");
+    EXPECT_EQ(journal(*world), (std::set<std::string>{world->history().at(anew).value}));
+  });
+}
+
 TEST(Split, UnderMergeBothSidesStay) {
   for_each_seed(60, [](std::uint64_t seed) {
     Stage world(seed, world_of(2 + seed % 3, OnSplit::merge));

@@ -121,11 +121,13 @@ void UnsplitMachine::remember(Now now, Heal heal) {
 
 void UnsplitMachine::on_event(Now now, const cache::CacheEvent& event) {
   if (event.kind != cache::CacheEvent::Kind::deleted || cache_ == nullptr) return;
-  const std::string prefix = row_prefix(event.key);
-  std::vector<std::string> rows;
-  cache_->for_each_journal(event.table, [&](std::string_view row, std::string_view) {
-    if (row.starts_with(prefix)) rows.emplace_back(row);
-  });
+  std::vector<std::string> rows;  // of values that the delete came after
+  cache_->for_each_journal(event.table, row_prefix(event.key),
+                           [&](std::string_view row, std::string_view record) {
+                             const auto entry = decode(row, record);
+                             if (entry && entry->key == event.key && entry->stamp < event.stamp)
+                               rows.emplace_back(row);
+                           });
   for (const std::string& row : rows) cache_->erase_journal(now, event.table, row);
 }
 
@@ -142,7 +144,7 @@ std::vector<Heal> UnsplitMachine::heals() const { return {heals_.begin(), heals_
 std::vector<JournalEntry> UnsplitMachine::journal(std::string_view table) const {
   std::vector<JournalEntry> entries;
   if (cache_ == nullptr) return entries;
-  cache_->for_each_journal(table, [&](std::string_view row, std::string_view record) {
+  cache_->for_each_journal(table, {}, [&](std::string_view row, std::string_view record) {
     if (auto entry = decode(row, record)) entries.push_back(std::move(*entry));
   });
   std::ranges::sort(entries, {}, &JournalEntry::stamp);
@@ -153,7 +155,7 @@ void UnsplitMachine::replay(Now now, std::string_view table, std::string_view ro
                             ReplayDone done) {
   assert(cache_ != nullptr);
   std::optional<JournalEntry> found;
-  cache_->for_each_journal(table, [&](std::string_view at, std::string_view record) {
+  cache_->for_each_journal(table, {}, [&](std::string_view at, std::string_view record) {
     if (at != row) return;
     if (auto entry = decode(at, record)) found = std::move(*entry);
   });

@@ -98,6 +98,8 @@ class Cache {
   using EventHandler = std::function<void(Now, const CacheEvent&)>;
   /// Called on the strand, in order.  Add handlers before start().
   void on_event(EventHandler handler);
+  /// Of `written` and `deleted` as well: each change of a key, own and others', once.
+  void on_change(EventHandler handler);
 
   // For layers above; on the node's strand, after open().
   [[nodiscard]] node::Node& node() const;

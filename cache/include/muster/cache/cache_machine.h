@@ -67,9 +67,9 @@ struct Written {
 
 struct CacheEvent {
   enum class Kind : std::uint8_t {
-    written,
-    deleted,
-    expired,  // table, key; where asked for
+    written,  // table, key, stamp; where asked for
+    deleted,  // the same; also of tables whose journal is not empty
+    expired,  // table, key
     joining,
     joined,
     initiated,
@@ -85,6 +85,7 @@ struct CacheEvent {
   std::string key;  ///< Encoded.
   NodeName peer;
   std::string detail;
+  Stamp stamp = {};
 };
 
 class CacheEffects {
@@ -93,6 +94,8 @@ class CacheEffects {
   /// Answer with stored(); never called for ram_copies.
   virtual void store(StoreBatch batch) = 0;
   virtual void report(Now now, const CacheEvent& event) = 0;
+  /// Whether each write and delete, own and others', is to be reported, once.
+  [[nodiscard]] virtual bool wants_changes() const { return false; }
 };
 
 struct CacheOptions {
@@ -171,8 +174,9 @@ class CacheMachine final : public node::Service {
   [[nodiscard]] std::vector<std::string> table_names()
       const;  ///< In the order of definition: Redis SELECT n.
   [[nodiscard]] std::vector<TableStatus> status(Now now) const;
-  /// Rows of Space::journal, for the healer's own reading.
-  void for_each_journal(std::string_view table, const StoreImage::Visit& visit) const;
+  /// Rows of Space::journal whose keys begin so, for the healer's own reading.
+  void for_each_journal(std::string_view table, std::string_view prefix,
+                        const StoreImage::Visit& visit) const;
   void erase_journal(Now now, std::string_view table, std::string_view key);
 
   // node::Service.
