@@ -194,6 +194,7 @@ class Replicator final : private ReplicaListener {
   void table_info_came(Now now, BootId from, const Result<std::string>& reply);
   void adopt(const TableDefinition& definition);
   void start_alone(Now now);
+  [[nodiscard]] bool may_be_held(const RemoteCopy& joiner) const;
   void start_copying(Now now, BootId sponsor);
   void answer_join(Now now, RemoteCopy& copy, const wire::Join& join);
   void fill_join_answer(wire::JoinAnswer& answer) const;

@@ -89,7 +89,8 @@ void Replicator::start_alone(Now now) {
   for (const auto& [boot, copy] : copies_) {
     if (!copy.linked) continue;
     if (copy.version == 0 && info_asked_ && patient) return;  // it is about to tell
-    if (copy.takes_part() || !copy.path.empty()) return;
+    if (copy.takes_part()) return;
+    if (!copy.path.empty() && (patient || may_be_held(copy))) return;
     // Of those that start together the oldest begins and the others join it; two beginnings would
     // be two roots.
     const bool elder = copy.readiness == Readiness::starting && should_hold(copy.member.name) &&
@@ -100,6 +101,18 @@ void Replicator::start_alone(Now now) {
   report(now, CacheEvent::Kind::initiated, {}, "no member runs it: started alone, empty");
   readiness_ = Readiness::catching_up;
   begin_almost(now);
+}
+
+/// Somebody may come (back) with what this joiner has begun to copy: a member of its line, other
+/// than joiners like it, whose start is not over.
+bool Replicator::may_be_held(const RemoteCopy& joiner) const {
+  const auto& nodes = surroundings_.fabric.membership().nodes;
+  return std::any_of(nodes.begin(), nodes.end(), [&](const auto& each) {
+    const BootId boot = each.second.newest.boot;
+    if (!each.second.admitted() || !joiner.members.contains(boot) || boot == self()) return false;
+    const auto copy = copies_.find(boot);
+    return copy == copies_.end() || !copy->second.linked || copy->second.takes_part();
+  });
 }
 
 void Replicator::start_copying(Now now, BootId sponsor) {

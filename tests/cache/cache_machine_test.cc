@@ -114,6 +114,63 @@ TEST(CacheMachine, WhileNotReadyReadsAndWritesGoToAReadyMember) {
   EXPECT_EQ(world.local("b", "k2"), "v2");
 }
 
+TEST(CacheMachine, AJoinerWhoseOnlySourceLostItsDiskJoinsThatNodesNextStart) {
+  World world;
+  world.start("a");
+  world.run(3s);
+  world.hold_disk("a", true);
+  world.put("a", "k", "never stored").value();
+  world.start("b");
+  world.run(300ms);
+  ASSERT_FALSE(world.at("b").machine->ready());
+  world.crash("a");
+  world.lose_disk("a");
+  world.start("a");
+  world.run(6s);
+  EXPECT_TRUE(world.at("a").machine->ready());
+  EXPECT_TRUE(world.at("b").machine->ready());
+  world.put("b", "k", "anew").value();
+  world.settle();
+  EXPECT_EQ(world.local("a", "k"), "anew");
+}
+
+TEST(CacheMachine, AJoinerWhoseSourceMayComeBackIsWaitedFor) {
+  World world;
+  for (const char* name : {"a", "c"}) world.start(name);
+  world.settle();
+  world.put("a", "k", "v").value();
+  world.settle();
+  world.crash("c");
+  world.hold_disk("a", true);
+  world.put("a", "later", "v").value();
+  world.start("b");
+  world.run(300ms);
+  ASSERT_FALSE(world.at("b").machine->ready());
+  world.crash("a");
+  world.start("d");
+  world.run(6s);
+  EXPECT_FALSE(world.at("d").machine->ready());
+  world.start("a");
+  world.run(6s);
+  EXPECT_EQ(world.get("d", "k"), "v");
+}
+
+TEST(CacheMachine, JoinsWhomExtraDbNodesNamesAndAsksForThemEachTime) {
+  World world;
+  world.start("a");
+  world.settle();
+  world.put("a", "k", "v").value();
+  std::vector<NodeName> extra_db_nodes;
+  world.cache_options.extra_db_nodes = [&] { return extra_db_nodes; };
+  world.start("b");
+  world.run(3s);
+  EXPECT_FALSE(world.at("b").machine->ready());
+  extra_db_nodes = {world.at("a").fabric->self().name};
+  world.run(3s);
+  EXPECT_TRUE(world.at("b").machine->ready());
+  EXPECT_EQ(world.local("b", "k"), "v");
+}
+
 TEST(CacheMachine, NotReadyAndAloneIsAnErrorNeverAMiss) {
   World world;
   world.start("a");
