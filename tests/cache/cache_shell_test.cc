@@ -204,6 +204,78 @@ TEST(CacheShell, ARestartAloneFindsWhatWasWritten) {
   EXPECT_EQ(again.run(again.cache->status()).front().detail.substr(0, 5), "alone");
 }
 
+TEST(CacheShell, KeysOfPartsAreListedByPatternInOrderAlsoAfterARestart) {
+  Loop loop;
+  TempDir directory;
+  const auto listed = [](Host& host, const Pattern& pattern) {
+    std::string text;
+    const auto all = host.run(host.cache->all("session", pattern));
+    if (!all) return all.error().text();
+    for (const auto& [key, value] : *all) text += key.parts().back() + "=" + value + " ";
+    return text;
+  };
+  const Pattern one_part{{std::nullopt}};
+  const Pattern in_namespace{{"namespace", std::nullopt}};
+  for (const bool restarted : {false, true}) {
+    Host a(loop, "a@127.0.0.1", directory / "a");
+    ASSERT_TRUE(a.start());
+    ASSERT_TRUE(a.ready());
+    Write write;
+    for (const Key& key : {Key("key2"), Key({"namespace", "key"}), Key("key1")}) {
+      Put put;
+      put.key = key;
+      put.value = "value";
+      write.puts.push_back(std::move(put));
+    }
+    if (!restarted) {
+      ASSERT_TRUE(a.run(a.cache->write("session", write)));
+    }
+    EXPECT_EQ(listed(a, one_part), "key1=value key2=value ");
+    EXPECT_EQ(listed(a, in_namespace), "key=value ");
+  }
+}
+
+TEST(CacheShell, AnExpirySurvivesARestartAndEachKeyIsToldOfOnce) {
+  Loop loop;
+  TempDir directory;
+  const std::vector<Key> keys{Key({"one", "key"}), Key({"two", "key1"}), Key({"two", "key2"})};
+  const auto expiry_of = [](Host& host, const Key& key) {
+    const auto found = host.cache->find_local("session", key.encoded());
+    return found ? found->expiry : Expiry{};
+  };
+  std::map<Key, Expiry> expiries;
+  {
+    Host a(loop, "a@127.0.0.1", directory / "a");
+    ASSERT_TRUE(a.start());
+    ASSERT_TRUE(a.ready());
+    for (const Key& key : keys) {
+      ASSERT_TRUE(a.run(a.cache->put("session", key, "value", 3s)));
+      expiries[key] = expiry_of(a, key);
+      EXPECT_GT(expiries[key], a.cache->time());
+    }
+  }
+  Host again(loop, "a@127.0.0.1", directory / "a");
+  std::atomic<int> expired = 0;
+  again.cache->on_event([&](Now, const CacheEvent& event) {
+    if (event.kind == CacheEvent::Kind::expired) ++expired;
+  });
+  ASSERT_TRUE(again.start());
+  ASSERT_TRUE(again.ready());
+  for (const Key& key : keys) {
+    const Expiry expiry = expiry_of(again, key);  // A slow machine may be past it.
+    if (again.cache->time() < expiries[key]) {
+      EXPECT_EQ(expiry, expiries[key]);
+    }
+  }
+  while (expired < 3) std::this_thread::yield();
+  for (const Key& key : keys) {
+    const auto found = again.run(again.cache->get("session", key));
+    ASSERT_TRUE(found);
+    EXPECT_FALSE(*found);
+  }
+  EXPECT_EQ(expired, 3);
+}
+
 TEST(CacheShell, ARestartIntoTheClusterBringsWhatWasMissed) {
   Loop loop;
   TempDir directory;
