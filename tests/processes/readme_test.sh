@@ -15,7 +15,7 @@ trap 'rm -rf "$HOME"' EXIT
 
 # Everything after the build runs in $HOME, so that nothing is left in the clone.
 story=${commands/$'\nmuster start'/$'\n'cd \"\$HOME\"$'\nmuster start'}
-printf 'set -eu\ntrap '\''kill $(jobs -p) 2>/dev/null; wait'\'' EXIT\n%s\necho five minutes done\n' "$story" >"$HOME/story"
+printf 'set -eu\ntrap '\''status=$?; kill $(jobs -p) 2>/dev/null || true; wait || true; echo "the story ended with status $status"'\'' EXIT\n%s\necho five minutes done\n' "$story" >"$HOME/story"
 
 own_network=()
 if ((EUID == 0)) && unshare --net true 2>/dev/null; then
