@@ -71,6 +71,14 @@ void RedisSession::command_set() {
     found ? out.bulk(found->value) : out.null();
   }
   if (options.has_ttl && options.ttl <= Duration::zero()) {  // An EXAT that has passed.
+    if (options.condition != cache::Write::If::always) {
+      if (!readable()) return;
+      const bool present = look(arguments()[1]).has_value();
+      if (present != (options.condition == cache::Write::If::present)) {
+        options.get ? void(reply().out() += old) : reply().null();
+        return;
+      }
+    }
     if (!options.get) return remove(key, Outcome::ok);
     return remove(key, Outcome::prepared, std::move(old));
   }
