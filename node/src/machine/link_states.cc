@@ -55,8 +55,7 @@ bool LinkStates::merge(Now now, LinkStateRecord record, BootId source) {
   Entry& entry = entries_[boot];
   if (entry.record.version >= record.version) return false;
   std::ranges::sort(record.peers);
-  const auto doubles = std::ranges::unique(record.peers);
-  record.peers.erase(doubles.begin(), doubles.end());
+  record.peers.erase(std::unique(record.peers.begin(), record.peers.end()), record.peers.end());
   entry = {std::move(record), source, now.mono};
   changes_.touch(boot);
   dirty_ = true;
@@ -112,8 +111,8 @@ std::vector<const Member*> LinkStates::component() const {
     if ((a->boot == self_) != (b->boot == self_)) return a->boot == self_;
     return a->seniority() > b->seniority();
   });
-  const auto doubles = std::ranges::unique(members, {}, &Member::name);
-  members.erase(doubles.begin(), doubles.end());
+  const auto same_name = [](const Member* a, const Member* b) { return a->name == b->name; };
+  members.erase(std::unique(members.begin(), members.end(), same_name), members.end());
   std::ranges::sort(members, {}, &Member::seniority);
   return members;
 }

@@ -140,8 +140,8 @@ bool MembershipBook::majority(const std::vector<Member>& island) const {
   for (const auto& [name, status] : state_.membership.nodes) {
     if (!status.admitted()) continue;
     ++all;
-    if (std::ranges::any_of(island, [&](const Member& member) { return member.name == name; }))
-      ++here;
+    const auto is_it = [&wanted = name](const Member& member) { return member.name == wanted; };
+    if (std::ranges::any_of(island, is_it)) ++here;
   }
   return here * 2 > all;
 }
