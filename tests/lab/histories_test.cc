@@ -81,6 +81,18 @@ TEST(Histories, RandomFaultsUnderLargestKeepEveryPromise) {
   for_each_seed(100, [](std::uint64_t seed) { random_world(seed, cache::OnSplit::largest); });
 }
 
+// What they found: a joiner with leftovers of its first sender, a repair across a lost line, husks
+// that no digest saw, a node without its disk that was refused for ever.
+TEST(Histories, WorldsThatOnceBrokeAPromiseKeepThem) {
+  const std::vector<std::uint64_t> seeds{147, 835, 934, 1030, 1737};
+  for_each_seed(seeds.size(), [&](std::uint64_t number) {
+    if (number > seeds.size()) return;
+    using cache::OnSplit;
+    for (const OnSplit rule : {OnSplit::oldest, OnSplit::merge, OnSplit::largest})
+      random_world(seeds[number - 1], rule);
+  });
+}
+
 std::uint64_t hash_of(std::uint64_t seed) {
   Stage world(seed, world_of(3));
   world->start_all();
