@@ -222,6 +222,25 @@ void step(Table& table, TableModel& model, History& history) {
   expect_same_key(table, model, key, history.now);
 }
 
+TEST(TableDigest, OfABucketSeesHusksAndParkedTouchesAndThatOfTheTableDoesNot) {
+  const OriginId origin{.boot = {7}, .number = 1};
+  const Stamp stamp{.time = 1, .boot = {7}};
+  const Timestamp soon(std::chrono::microseconds(10));
+  Table table({});
+  const std::uint32_t bucket = Table::bucket_of("husk");
+  EXPECT_TRUE(table.put("husk", Dot{origin, 1}, {stamp, 1, soon, "value"}));
+  const Table::Digest live = table.bucket_digest(bucket);
+  EXPECT_EQ(live, table.digest());
+  table.expire(soon, SIZE_MAX, [](std::string_view) {});
+  EXPECT_EQ(table.digest(), Table::Digest{});
+  EXPECT_EQ(table.bucket_digest(bucket), live);
+  EXPECT_TRUE(table.remove("husk", Dot{origin, 1}));
+  EXPECT_EQ(table.bucket_digest(bucket), Table::Digest{});
+  EXPECT_TRUE(table.touch("husk", Dot{origin, 2}, {stamp, never_expires}));
+  EXPECT_EQ(table.digest(), Table::Digest{});
+  EXPECT_NE(table.bucket_digest(bucket), Table::Digest{});
+}
+
 class TableModelTest : public testing::TestWithParam<Mode> {};
 
 TEST_P(TableModelTest, AgreesOverAHundredThousandOperations) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // The vocabulary of versions and lines.  The rules that bind these words together (stamps, dots,
-// incarnations, deletes that win for ever, lines and paths) stand in docs of replica_machine.h;
+// incarnations, deletes that win for ever, lines and paths) stand in src/replica.h;
 // here are only the shapes.
 #pragma once
 
