@@ -139,10 +139,12 @@ class Raw {
     while (!error) socket_.read_some(asio::buffer(space), error);
     return error == asio::error::eof || error == asio::error::connection_reset;
   }
-  [[nodiscard]] bool shake_hands() {
+  /// `along` goes out in one piece with the end of the handshake.
+  [[nodiscard]] bool shake_hands(std::string_view along = {}) {
     channel_ = context_.open(TlsContext::Role::dialler);
     for (;;) {
       const auto progress = channel_->handshake();
+      if (progress == TlsChannel::Progress::done && !along.empty()) channel_->write(along);
       send(std::exchange(channel_->output(), {}));
       if (progress != TlsChannel::Progress::more) return progress == TlsChannel::Progress::done;
       input_.resize(65536);
@@ -262,6 +264,31 @@ TEST(Transport, PlainBytesAfterTheHandshakeEndTheLink) {
   raw.send(std::string(100, 'p'));
   EXPECT_TRUE(raw.ended());
   ASSERT_TRUE(server.wait([&] { return server.down.size() == 1; }));
+}
+
+TEST(Transport, FramesThatComeAlongWithTheHandshakeAreRead) {
+  Loop loop;
+  End server(loop);
+  const auto port = server.listen();
+  const std::size_t count = 30'000;
+  std::string frames;
+  for (std::size_t i = 0; i < count; ++i) frames.append("\0\0\0\2ok", 6);
+  for (std::size_t links = 1; links <= 5; ++links) {
+    Raw eager(port);
+    ASSERT_TRUE(eager.shake_hands(frames));
+    EXPECT_TRUE(server.wait([&] { return server.frames.size() == links * count; }))
+        << server.book.all();
+  }
+}
+
+TEST(Transport, AHandshakeThatDoesNotEndIsCutAtItsBound) {
+  Loop loop;
+  End server(loop);
+  Raw endless(server.listen());
+  // A ClientHello that says it has 100,000 bytes.
+  endless.send(std::string("\x16\x03\x01\x40\x00\x01\x01\x86\xa0", 9) + std::string(16380, 'x'));
+  EXPECT_TRUE(endless.ended());
+  EXPECT_TRUE(server.up.empty());
 }
 
 TEST(Transport, ASlowHandshakeIsCut) {

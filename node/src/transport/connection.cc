@@ -55,14 +55,19 @@ asio::awaitable<Result<void>> Connection::handshake(Duration deadline) {
     progress = tls_->handshake();
     if (!co_await send_handshake()) break;
     if (progress != TlsChannel::Progress::more) break;
-    const auto [error, count] =
-        co_await socket_.async_read_some(asio::buffer(received_), await_tuple);
+    // The peer's first frames may come along with the end of its handshake: what is bounded is
+    // what we read before the cookie is proved, not what the peer has sent by then.
+    if (total == handshake_max) {
+      abort("too many bytes before the cookie was proved");
+      break;
+    }
+    const auto [error, count] = co_await socket_.async_read_some(
+        asio::buffer(received_.data(), handshake_max - total), await_tuple);
     if (error) {
       fail_read(error);
       break;
     }
     total += count;
-    if (total > handshake_max) abort("too many bytes before the cookie was proved");
     tls_->feed(std::string_view(received_).substr(0, count));
   }
   watchdog_.stop();
