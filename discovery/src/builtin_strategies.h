@@ -10,4 +10,7 @@ namespace muster::discovery {
 
 void add_builtin_strategies(StrategyRegistry& registry);
 
+// Its parts, one per family.
+void add_gossip_strategy(StrategyRegistry& registry);
+
 }  // namespace muster::discovery

@@ -48,6 +48,8 @@ asio::awaitable<void> time_passes(Duration duration) {
   co_await timer.async_wait(asio::use_awaitable);
 }
 
+constexpr Duration last_words_within = std::chrono::seconds(1);
+
 }  // namespace
 
 StrategyShell::StrategyShell(const asio::any_io_executor& executor, Log log, Report report)
@@ -55,7 +57,8 @@ StrategyShell::StrategyShell(const asio::any_io_executor& executor, Log log, Rep
       report_(std::move(report)),
       timer_(executor),
       group_(executor),
-      tasks_(executor) {}
+      tasks_(executor),
+      last_words_(executor) {}
 
 void StrategyShell::start(const StrategyRegistry::Make& make, const StrategyContext& context) {
   mapper_port_ = context.mapper_port;
@@ -67,6 +70,8 @@ void StrategyShell::start(const StrategyRegistry::Make& make, const StrategyCont
 asio::awaitable<void> StrategyShell::stop() {
   stopping_ = true;
   co_await tasks_.stop();
+  if (machine_) machine_->stop(read_clock());
+  co_await last_words_.finish(last_words_within);
 }
 
 std::map<std::string, std::uint64_t> StrategyShell::counters() const {
@@ -88,11 +93,27 @@ asio::awaitable<void> StrategyShell::wake_loop() {
 }
 
 void StrategyShell::ask(QuestionId id, Question question) {
-  std::visit([&](auto& asked) { tasks_.spawn(perform(id, std::move(asked))); }, question);
+  if (stopping_)
+    last_words_.spawn(perform_any(id, std::move(question)));
+  else
+    asked_[id] = tasks_.spawn(perform_any(id, std::move(question)));
+}
+
+void StrategyShell::withdraw(QuestionId id) {
+  const auto found = asked_.find(id);
+  if (found == asked_.end()) return;
+  tasks_.cancel(found->second);
+  asked_.erase(found);
+}
+
+asio::awaitable<void> StrategyShell::perform_any(QuestionId id, Question question) {
+  auto performed = std::visit([&](auto& asked) { return perform(id, std::move(asked)); }, question);
+  co_await std::move(performed);
+  asked_.erase(id);
 }
 
 void StrategyShell::answer(QuestionId id, const Answer& answer) {
-  if (stopping_) return;
+  if (stopping_ || !asked_.contains(id)) return;
   machine_->answer(read_clock(), id, answer);
   timer_.cancel();
 }
@@ -130,6 +151,27 @@ asio::awaitable<void> StrategyShell::perform(QuestionId id, Discover question) {
   else
     discovered.peers = Error{asio::error::timed_out, "discover()"};
   answer(id, discovered);
+}
+
+asio::awaitable<void> StrategyShell::perform(QuestionId id, LookUp) {
+  LookedUp answered;
+  answered.reason = "not built";
+  answer(id, answered);
+  co_return;
+}
+
+asio::awaitable<void> StrategyShell::perform(QuestionId id, HttpRequest) {
+  HttpAnswer answered;
+  answered.reply = bad_input("not built");
+  answer(id, answered);
+  co_return;
+}
+
+asio::awaitable<void> StrategyShell::perform(QuestionId id, RunProgram) {
+  ProgramRan answered;
+  answered.output = bad_input("not built");
+  answer(id, answered);
+  co_return;
 }
 
 }  // namespace muster::discovery

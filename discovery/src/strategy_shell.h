@@ -3,11 +3,12 @@
 // Runs one strategy machine: owns its timer, its socket and the questions it has asked; decides
 // nothing.
 //
-// Threads: one strand.  Stop: stop() cancels and awaits all of it; the machine is not called any
-// more after that.
+// Threads: one strand.  Stop: stop() cancels and awaits all of it, the machine's last words (for
+// at most a second) included; the machine is not called any more after that.
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,14 +32,19 @@ class StrategyShell : private StrategySink {
  private:
   void report(Pass pass) override;
   void ask(QuestionId id, Question question) override;
+  void withdraw(QuestionId id) override;
   void send(std::string datagram) override { group_.send(datagram); }
   void note(Level level, std::string text) override { log_.write(level, text); }
 
   boost::asio::awaitable<void> wake_loop();
+  boost::asio::awaitable<void> perform_any(QuestionId id, Question question);
   boost::asio::awaitable<void> perform(QuestionId id, OpenGroup question);
   boost::asio::awaitable<void> perform(QuestionId id, AskNames question);
   boost::asio::awaitable<void> perform(QuestionId id, ReadFile question);
   boost::asio::awaitable<void> perform(QuestionId id, Discover question);
+  boost::asio::awaitable<void> perform(QuestionId id, LookUp question);
+  boost::asio::awaitable<void> perform(QuestionId id, HttpRequest question);
+  boost::asio::awaitable<void> perform(QuestionId id, RunProgram question);
   void answer(QuestionId id, const Answer& answer);
 
   const Log log_;
@@ -48,6 +54,8 @@ class StrategyShell : private StrategySink {
   boost::asio::steady_timer timer_;
   DatagramGroup group_;
   TaskGroup tasks_;
+  TaskGroup last_words_;  // Asked in the machine's stop().
+  std::map<QuestionId, TaskGroup::Id> asked_;
   bool stopping_ = false;
 };
 

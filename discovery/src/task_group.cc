@@ -39,16 +39,23 @@ TaskGroup::TaskGroup(asio::any_io_executor executor)
 
 TaskGroup::~TaskGroup() { assert(children_.empty() && "stop() was not awaited"); }
 
-void TaskGroup::spawn(asio::awaitable<void> task) {
-  if (stopping_) return;
-  const auto child = children_.emplace(children_.end());
+TaskGroup::Id TaskGroup::spawn(asio::awaitable<void> task) {
+  const Id id = ++last_;
+  if (stopping_) return id;
+  const auto child = children_.try_emplace(id).first;
   asio::co_spawn(executor_, run_later(executor_, std::move(task)),
-                 asio::bind_cancellation_slot(child->slot(),
+                 asio::bind_cancellation_slot(child->second.slot(),
                                               [this, child](const std::exception_ptr& exception) {
                                                 children_.erase(child);
                                                 if (children_.empty()) idle_.cancel();
                                                 only_cancelled(exception);
                                               }));
+  return id;
+}
+
+void TaskGroup::cancel(Id id) {
+  const auto child = children_.find(id);
+  if (child != children_.end()) child->second.emit(asio::cancellation_type::terminal);
 }
 
 asio::awaitable<void> TaskGroup::stop() {
@@ -56,11 +63,20 @@ asio::awaitable<void> TaskGroup::stop() {
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
   stopping_ = true;
   for (auto child = children_.begin(); child != children_.end();)
-    (child++)->emit(asio::cancellation_type::terminal);
+    (child++)->second.emit(asio::cancellation_type::terminal);
   while (!children_.empty()) {
     idle_.expires_at(asio::steady_timer::time_point::max());
     co_await idle_.async_wait(await_tuple);
   }
+}
+
+asio::awaitable<void> TaskGroup::finish(Duration within) {
+  co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+  if (!children_.empty()) {
+    idle_.expires_after(within);
+    co_await idle_.async_wait(await_tuple);
+  }
+  co_await stop();
 }
 
 }  // namespace muster::discovery

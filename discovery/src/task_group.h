@@ -3,7 +3,8 @@
 // The owner of coroutines: it cancels and awaits what it spawned.
 //
 // Threads: one strand.  Errors: a child that ends with an exception other than "cancelled" is our
-// bug.  Stop: stop() ends when the last child has; later spawns are refused.
+// bug.  Stop: stop() ends when the last child has; later spawns are
+// refused.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -12,7 +13,10 @@
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <list>
+#include <cstdint>
+#include <map>
+
+#include "muster/discovery/time.h"
 
 namespace muster::discovery {
 
@@ -25,16 +29,23 @@ class TaskGroup {
   TaskGroup(const TaskGroup&) = delete;
   TaskGroup& operator=(const TaskGroup&) = delete;
 
+  using Id = std::uint64_t;
+
   /// Starts it later, never from within this call.
-  void spawn(boost::asio::awaitable<void> task);
+  Id spawn(boost::asio::awaitable<void> task);
+  /// Of one that may have ended already.
+  void cancel(Id id);
   [[nodiscard]] boost::asio::awaitable<void> stop();
+  /// Lets the children end by themselves first, for at most `within`.
+  [[nodiscard]] boost::asio::awaitable<void> finish(Duration within);
   [[nodiscard]] std::size_t size() const { return children_.size(); }
   [[nodiscard]] const boost::asio::any_io_executor& executor() const { return executor_; }
 
  private:
   boost::asio::any_io_executor executor_;
   boost::asio::steady_timer idle_;
-  std::list<boost::asio::cancellation_signal> children_;
+  std::map<Id, boost::asio::cancellation_signal> children_;
+  Id last_ = 0;
   bool stopping_ = false;
 };
 

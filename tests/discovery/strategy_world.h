@@ -22,11 +22,13 @@ class RecordingSink : public StrategySink {
   void ask(QuestionId id, Question question) override {
     asked.push_back({id, std::move(question)});
   }
+  void withdraw(QuestionId id) override { withdrawn.push_back(id); }
   void send(std::string datagram) override { sent.push_back(std::move(datagram)); }
   void note(Level, std::string text) override { notes.push_back(std::move(text)); }
 
   std::vector<Pass> passes;
   std::deque<Asked> asked;
+  std::vector<QuestionId> withdrawn;
   std::vector<std::string> sent, notes;
 };
 

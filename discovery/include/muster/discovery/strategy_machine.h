@@ -6,9 +6,9 @@
 //
 // A strategy is a machine: start, wake, datagrams and answers come in with the time; reports,
 // datagrams, questions and notes go out into a StrategySink.  topologies.h performs them with real
-// sockets and files, the lab with simulated ones.  What the world can be asked is a variant that
-// grows (DNS and HTTP join it): a strategy asks with an id of its own making and gets each answer
-// once, with that id.
+// sockets and files, the lab with simulated ones.  What the world can be asked is a variant: a
+// strategy asks with an id of its own making and gets each answer once, with that id (a stream of
+// HTTP lines says when it has ended).
 #pragma once
 
 #include <chrono>
@@ -16,8 +16,10 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -104,8 +106,82 @@ struct Discovered {
   Result<PeerSet> peers = {};
 };
 
-using Question = std::variant<OpenGroup, AskNames, ReadFile, Discover>;
-using Answer = std::variant<GroupOpened, NamesFound, FileRead, Discovered>;
+/// DNS.  Never from a cache of ours; `ttl` says how long the answer holds.
+struct LookUp {
+  enum class Kind {
+    ipv4,       ///< A records.
+    addresses,  ///< A and AAAA records.
+    services    ///< SRV records, and the A and AAAA records of their targets.
+  };
+  Kind kind = Kind::addresses;
+  std::string name = {};
+  std::vector<std::string> servers = {};  ///< "10.0.0.2", "10.0.0.2:5353", "[::1]:53"; empty: the
+                                          ///< system's.
+  bool search = false;                    ///< Try the system's search list for relative names.
+  Duration within = {};
+};
+struct LookedUp {
+  enum class Kind { found, no_such_name, no_records, failed };
+  struct Service {
+    std::string target = {};  ///< Without a final dot.
+    std::uint16_t port = 0;
+    std::vector<std::string> addresses = {};  ///< Empty: they could not be found.
+  };
+  Kind kind = Kind::failed;
+  std::string reason = {};                  ///< Unless found.
+  std::vector<std::string> addresses = {};  ///< IPv4, then IPv6 in its short form.
+  std::vector<Service> services = {};
+  Duration ttl = {};  ///< The least of all records.
+};
+
+/// One HTTP/1.1 request.  Redirects are not followed.
+struct HttpRequest {
+  std::string method = "GET";
+  std::string url = {};  ///< "https://10.0.0.1:6443/api/...", http likewise.
+  std::vector<std::pair<std::string, std::string>> headers = {};
+  std::string body = {};
+  Duration within = {};                            ///< To the end of the answer ...
+  std::size_t most_bytes = std::size_t{16} << 20;  ///< ... and its largest size.
+  // For https, as PEM text; the server's certificate is always verified.
+  std::string trusted = {};      ///< Authorities; empty: the system's.
+  std::string certificate = {};  ///< Ours and ...
+  std::string key = {};          ///< ... its key, where the server wants one.
+  /// The body of a 200 comes line by line: HttpAnswer (its body empty) within `within`, HttpLine
+  /// for each line of at most `most_bytes`, HttpEnded.  Any other status is answered whole, by
+  /// HttpAnswer alone.
+  bool stream = false;
+  Duration quiet = std::chrono::minutes(2);  ///< A stream without a byte for so long is ended.
+};
+struct HttpReply {
+  int status = 0;
+  std::string reason = {};
+  std::string body = {};
+  std::optional<Duration> retry_after = {};
+};
+struct HttpAnswer {
+  Result<HttpReply> reply = {};
+};
+struct HttpLine {
+  std::string line = {};
+};
+struct HttpEnded {
+  Result<void> result = {};
+};
+
+/// A program of the user's, without a shell; what it prints is the answer.
+struct RunProgram {
+  std::vector<std::string> command = {};
+  Duration within = {};  ///< Killed after that.
+  std::size_t most_bytes = std::size_t{1} << 20;
+};
+struct ProgramRan {
+  Result<std::string> output = {};  ///< An Error also where it did not exit with 0.
+};
+
+using Question =
+    std::variant<OpenGroup, AskNames, ReadFile, Discover, LookUp, HttpRequest, RunProgram>;
+using Answer = std::variant<GroupOpened, NamesFound, FileRead, Discovered, LookedUp, HttpAnswer,
+                            HttpLine, HttpEnded, ProgramRan>;
 using QuestionId = std::uint64_t;
 
 /// Where a strategy's effects go.  Calls are performed later: none calls back into the machine.
@@ -114,6 +190,7 @@ class StrategySink {
   virtual ~StrategySink() = default;
   virtual void report(Pass pass) = 0;
   virtual void ask(QuestionId id, Question question) = 0;
+  virtual void withdraw(QuestionId id) = 0;  ///< No answer to it is wanted any more.
   virtual void send(
       std::string datagram) = 0;  ///< To the group; lost without a word where it is not open.
   virtual void note(
@@ -129,6 +206,9 @@ class StrategyMachine {
   [[nodiscard]] virtual Instant next_wake() const = 0;
   virtual void datagram(Now, std::string_view /*bytes*/) {}
   virtual void answer(Now, QuestionId, const Answer&) {}
+  /// Last, in an orderly stop: what is asked here (a lease given back) is performed for at most a
+  /// second; its answers do not come any more.
+  virtual void stop(Now) {}
 
   /// For status and metrics: what was sent, heard, skipped and why; names only ever added to.
   [[nodiscard]] virtual std::map<std::string, std::uint64_t> counters() const { return {}; }
