@@ -12,5 +12,6 @@ void add_builtin_strategies(StrategyRegistry& registry);
 
 // Its parts, one per family.
 void add_gossip_strategy(StrategyRegistry& registry);
+void add_peer_list_strategies(StrategyRegistry& registry);
 
 }  // namespace muster::discovery

@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "muster/discovery/poller.h"
 #include "muster/discovery/port_mapper_client.h"
+#include "program_runner.h"
 
 namespace muster::discovery {
 namespace {
@@ -167,11 +168,10 @@ asio::awaitable<void> StrategyShell::perform(QuestionId id, HttpRequest) {
   co_return;
 }
 
-asio::awaitable<void> StrategyShell::perform(QuestionId id, RunProgram) {
-  ProgramRan answered;
-  answered.output = bad_input("not built");
-  answer(id, answered);
-  co_return;
+asio::awaitable<void> StrategyShell::perform(QuestionId id, RunProgram question) {
+  ProgramRan ran;
+  ran.output = co_await run_program(std::move(question));
+  answer(id, ran);
 }
 
 }  // namespace muster::discovery
