@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "clock.h"
+#include "http/http_client.h"
 #include "muster/discovery/poller.h"
 #include "muster/discovery/port_mapper_client.h"
 #include "program_runner.h"
@@ -58,8 +59,11 @@ StrategyShell::StrategyShell(const asio::any_io_executor& executor, Log log, Rep
       report_(std::move(report)),
       timer_(executor),
       group_(executor),
+      http_(std::make_unique<HttpClient>(executor)),
       tasks_(executor),
       last_words_(executor) {}
+
+StrategyShell::~StrategyShell() = default;
 
 void StrategyShell::start(const StrategyRegistry::Make& make, const StrategyContext& context) {
   mapper_port_ = context.mapper_port;
@@ -73,6 +77,7 @@ asio::awaitable<void> StrategyShell::stop() {
   co_await tasks_.stop();
   if (machine_) machine_->stop(read_clock());
   co_await last_words_.finish(last_words_within);
+  co_await http_->stop();
 }
 
 std::map<std::string, std::uint64_t> StrategyShell::counters() const {
@@ -161,11 +166,9 @@ asio::awaitable<void> StrategyShell::perform(QuestionId id, LookUp) {
   co_return;
 }
 
-asio::awaitable<void> StrategyShell::perform(QuestionId id, HttpRequest) {
-  HttpAnswer answered;
-  answered.reply = bad_input("not built");
-  answer(id, answered);
-  co_return;
+asio::awaitable<void> StrategyShell::perform(QuestionId id, HttpRequest question) {
+  HttpClient::Take take = [this, id](const Answer& part) { answer(id, part); };
+  co_await http_->perform(std::move(question), std::move(take));
 }
 
 asio::awaitable<void> StrategyShell::perform(QuestionId id, RunProgram question) {

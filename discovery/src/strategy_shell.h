@@ -19,11 +19,14 @@
 
 namespace muster::discovery {
 
+class HttpClient;
+
 class StrategyShell : private StrategySink {
  public:
   using Report = std::function<void(Pass)>;
 
   StrategyShell(const boost::asio::any_io_executor& executor, Log log, Report report);
+  ~StrategyShell() override;
 
   void start(const StrategyRegistry::Make& make, const StrategyContext& context);
   boost::asio::awaitable<void> stop();
@@ -53,6 +56,7 @@ class StrategyShell : private StrategySink {
   std::unique_ptr<StrategyMachine> machine_;
   boost::asio::steady_timer timer_;
   DatagramGroup group_;
+  const std::unique_ptr<HttpClient> http_;
   TaskGroup tasks_;
   TaskGroup last_words_;  // Asked in the machine's stop().
   std::map<QuestionId, TaskGroup::Id> asked_;

@@ -32,8 +32,6 @@ asio::awaitable<Result<void>> read_into(HttpConnection& connection, HttpResponse
   co_return taken;
 }
 
-}  // namespace
-
 bool may_repeat(const HttpRequest& request) {
   return request.repeatable || request.method == "GET" || request.method == "HEAD";
 }

@@ -110,7 +110,9 @@ Result<void> TlsTrust::expect(SSL* connection, const std::string& host, bool is_
                           ? ::X509_VERIFY_PARAM_set1_ip_asc(wanted, host.c_str()) == 1
                           : ::X509_VERIFY_PARAM_set1_host(wanted, host.data(), host.size()) == 1;
   // An address is no name to be asked for (RFC 6066).
-  const bool is_named = is_address || SSL_set_tlsext_host_name(connection, host.c_str()) == 1;
+  const bool is_named =
+      is_address || ::SSL_ctrl(connection, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+                               const_cast<char*>(host.c_str())) == 1;
   if (!is_set || !is_named) return bad_input("'" + host + "' cannot be the name of a server");
   return {};
 }

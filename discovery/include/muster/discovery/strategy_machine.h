@@ -151,6 +151,8 @@ struct HttpRequest {
   /// HttpAnswer alone.
   bool stream = false;
   Duration quiet = std::chrono::minutes(2);  ///< A stream without a byte for so long is ended.
+  /// May be sent twice, as a GET may: once more when a connection that was used before breaks.
+  bool repeatable = false;
 };
 struct HttpReply {
   int status = 0;
