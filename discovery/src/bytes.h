@@ -59,6 +59,8 @@ class ByteReader {
   std::string_view counted() {
     return text(number<Length>());
   }
+  /// The next byte, left where it is; of none a zero.
+  [[nodiscard]] char peek() const { return rest_.empty() ? '\0' : rest_.front(); }
   [[nodiscard]] bool failed() const { return failed_; }
   [[nodiscard]] std::size_t left() const { return rest_.size(); }
 

@@ -6,7 +6,10 @@
 
 #include <array>
 #include <boost/asio/buffer.hpp>
-#include <boost/asio/ip/multicast.hpp>
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <cerrno>
+#include <cstring>
 
 #include "task_group.h"
 
@@ -14,55 +17,97 @@ namespace muster::discovery {
 namespace {
 
 namespace asio = boost::asio;
+using namespace asio::experimental::awaitable_operators;
 using asio::ip::udp;
 using boost::system::error_code;
-namespace multicast = asio::ip::multicast;
 
-/// Without it Linux also delivers what other sockets of this host joined.
-void only_own_groups(udp::socket& socket) {
-  const int off = 0;
-  (void)::setsockopt(socket.native_handle(), IPPROTO_IP, IP_MULTICAST_ALL, &off, sizeof off);
+// Between two looks at the interface, whatever the host's links and routes do.
+constexpr Duration look_gap = std::chrono::milliseconds(50);
+
+/// Sets options until one fails.
+class Options {
+ public:
+  Options(udp::socket& socket, error_code& error) : socket_(socket), error_(error) {}
+
+  template <class Value>
+  Options& set(int level, int name, const Value& value) {
+    if (!error_ && ::setsockopt(socket_.native_handle(), level, name, &value, sizeof value) != 0)
+      error_ = error_code(errno, boost::system::generic_category());
+    return *this;
+  }
+
+ private:
+  udp::socket& socket_;
+  error_code& error_;
+};
+
+void join_ipv4(Options options, const OpenGroup& group, const Way& way) {
+  ip_mreqn join{};
+  join.imr_multiaddr.s_addr = htonl(asio::ip::make_address_v4(group.address).to_uint());
+  join.imr_ifindex = static_cast<int>(way.index);
+  if (way.index != 0) join.imr_address.s_addr = htonl(way.source.to_v4().to_uint());
+  options
+      .set(IPPROTO_IP, IP_MULTICAST_ALL, 0)  // Nothing that other sockets of this host joined.
+      .set(IPPROTO_IP, IP_MULTICAST_TTL, group.hops)
+      .set(IPPROTO_IP, IP_MULTICAST_LOOP, 1)
+      .set(IPPROTO_IP, IP_ADD_MEMBERSHIP, join)
+      .set(IPPROTO_IP, IP_MULTICAST_IF, join);
 }
 
-error_code join(udp::socket& socket, const OpenGroup& group) {
-  const auto address = asio::ip::make_address_v4(group.address);
-  const auto interface = asio::ip::make_address_v4(group.interface);
-  error_code error;
-  only_own_groups(socket);
-  socket.set_option(multicast::hops(group.hops), error);
-  if (!error) socket.set_option(multicast::enable_loopback(true), error);
-  if (!error) socket.set_option(multicast::join_group(address, interface), error);
-  if (!error) socket.set_option(multicast::outbound_interface(interface), error);
-  return error;
+void join_ipv6(Options options, const OpenGroup& group, const Way& way) {
+  ipv6_mreq join{};
+  const auto bytes = asio::ip::make_address_v6(group.address).to_bytes();
+  std::memcpy(&join.ipv6mr_multiaddr, bytes.data(), bytes.size());
+  join.ipv6mr_interface = way.index;
+  options.set(IPPROTO_IPV6, IPV6_MULTICAST_ALL, 0)
+      .set(IPPROTO_IPV6, IPV6_MULTICAST_HOPS, group.hops)
+      .set(IPPROTO_IPV6, IPV6_MULTICAST_LOOP, 1)
+      .set(IPPROTO_IPV6, IPV6_JOIN_GROUP, join)
+      .set(IPPROTO_IPV6, IPV6_MULTICAST_IF, way.index);
+}
+
+void allow_broadcast(Options options, const Way& way) {
+  // 255.255.255.255 has no route of its own; the name of the interface stands in network order.
+  options.set(SOL_SOCKET, SO_BROADCAST, 1).set(IPPROTO_IP, IP_UNICAST_IF, htonl(way.index));
+}
+
+bool is_same_way(const Result<Way>& one, const Result<Way>& other) {
+  if (one && other) return *one == *other;
+  return !one && !other && one.error().text() == other.error().text();
 }
 
 }  // namespace
 
 Result<void> DatagramGroup::open(const OpenGroup& group) {
+  ++opened_;
   error_code error;
   socket_.close(error);
-  const auto failed = [&](const std::string& what) { return Error{error, what}; };
-  const auto bind_to = asio::ip::make_address_v4(group.bind, error);
+  const auto failed = [&](const std::string& what) {
+    const Error problem{error, what};
+    socket_.close(error);
+    return problem;
+  };
+  const auto way = find_way(group);
+  if (!way) return way.error();
+  const auto bind_to = asio::ip::make_address(group.bind, error);
   if (error) return failed("address " + group.bind);
-  asio::ip::make_address_v4(group.interface, error);
-  if (error) return failed("interface " + group.interface);
-  to_ = {asio::ip::make_address_v4(group.address, error), group.port};
-  if (error) return failed("group " + group.address);
-  socket_.open(udp::v4(), error);
+  auto to = asio::ip::make_address(group.address, error);
+  if (to.is_v6()) to = asio::ip::address_v6(to.to_v6().to_bytes(), way->index);
+  to_ = {to, group.port};
+  socket_.open(to_.protocol(), error);
   if (error) return failed("opening a socket");
   socket_.set_option(udp::socket::reuse_address(true), error);
+  if (to.is_v6()) socket_.set_option(asio::ip::v6_only(true), error);
   socket_.non_blocking(true, error);
   socket_.bind({bind_to, group.port}, error);
   if (error) return failed("binding to " + group.bind + ":" + std::to_string(group.port));
   if (group.broadcast)
-    socket_.set_option(asio::socket_base::broadcast(true), error);
+    allow_broadcast(Options(socket_, error), *way);
+  else if (to.is_v6())
+    join_ipv6(Options(socket_, error), group, *way);
   else
-    error = join(socket_, group);
-  if (error) {
-    const auto problem = failed("joining " + group.address + " on interface " + group.interface);
-    socket_.close(error);
-    return problem;
-  }
+    join_ipv4(Options(socket_, error), group, *way);
+  if (error) return failed("joining " + group.address + " on interface " + group.interface);
   return {};
 }
 
@@ -71,14 +116,40 @@ void DatagramGroup::send(std::string_view datagram) {
   if (socket_.is_open()) socket_.send_to(asio::buffer(datagram), to_, 0, lost);
 }
 
+asio::awaitable<void> DatagramGroup::serve(OpenGroup group,
+                                           std::function<void(Result<void>)> opened,
+                                           std::function<void(std::string_view)> take,
+                                           std::function<void()> changed) {
+  InterfaceWatch interfaces(executor_);  // First, so that no change falls in between.
+  const Result<Way> way = find_way(group);
+  opened(open(group));
+  co_await (receive(std::move(take)) && watch(group, way, interfaces, changed));
+}
+
 asio::awaitable<void> DatagramGroup::receive(std::function<void(std::string_view)> take) {
   std::array<char, 2048> bytes;  // Longer ones are cut, and malformed anyway.
   udp::endpoint from;
-  while (true) {
+  for (const auto mine = opened_; mine == opened_ && socket_.is_open();) {
     const auto [error, size] =
         co_await socket_.async_receive_from(asio::buffer(bytes), from, await_tuple);
     if (error == asio::error::operation_aborted || error == asio::error::bad_descriptor) co_return;
-    if (!error) take(std::string_view(bytes.data(), size));
+    if (!error && mine == opened_) take(std::string_view(bytes.data(), size));
+  }
+}
+
+asio::awaitable<void> DatagramGroup::watch(const OpenGroup& group, const Result<Way>& way_at_first,
+                                           InterfaceWatch& interfaces,
+                                           const std::function<void()>& changed) {
+  asio::steady_timer pause(executor_);
+  Result<Way> way = way_at_first;
+  while (co_await interfaces.changed()) {
+    Result<Way> way_now = find_way(group);
+    const bool is_same = is_same_way(way, way_now);
+    way = std::move(way_now);
+    if (!is_same) changed();
+    pause.expires_after(look_gap);
+    const auto [error] = co_await pause.async_wait(await_tuple);
+    if (error) co_return;
   }
 }
 

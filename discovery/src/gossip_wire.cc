@@ -29,8 +29,14 @@ bool is_address_or_empty(std::string_view address) {
 
 }  // namespace
 
-GossipCodec::GossipCodec(std::string_view secret)
-    : box_(secret, "gossip 1 key"), key_id_(derive_bytes(secret, "gossip 1 key id", key_id_size)) {}
+bool is_muster_gossip(std::string_view datagram) { return datagram.starts_with(magic); }
+
+GossipCodec::GossipCodec(const std::vector<std::string>& secrets) {
+  assert(!secrets.empty());
+  for (const std::string& secret : secrets)
+    keys_.push_back({.box = SealedBox(secret, "gossip 1 key"),
+                     .id = derive_bytes(secret, "gossip 1 key id", key_id_size)});
+}
 
 std::string GossipCodec::encode(const Heartbeat& heartbeat) {
   assert(heartbeat.link_address.size() <= 255 && heartbeat.cluster_id.size() <= 255);
@@ -51,10 +57,10 @@ std::string GossipCodec::encode(const Heartbeat& heartbeat) {
   ByteWriter out;
   out.text(magic);
   out.number(version);
-  out.text(key_id_);
+  out.text(keys_.front().id);
   const std::string header = out.take();
   std::string datagram =
-      header + nonce_bytes + box_.seal(nonce_of(nonce_bytes), header, text.take());
+      header + nonce_bytes + keys_.front().box.seal(nonce_of(nonce_bytes), header, text.take());
   assert(datagram.size() <= max_gossip_datagram);
   return datagram;
 }
@@ -62,16 +68,19 @@ std::string GossipCodec::encode(const Heartbeat& heartbeat) {
 std::variant<Heartbeat, BadDatagram> GossipCodec::decode(std::string_view datagram) {
   if (datagram.size() > max_gossip_datagram ||
       datagram.size() < header_size + SealedBox::nonce_size + SealedBox::tag_size ||
-      !datagram.starts_with(magic) || datagram[magic.size()] != static_cast<char>(version))
-    return BadDatagram::malformed;
+      !is_muster_gossip(datagram) || datagram[magic.size()] != static_cast<char>(version))
+    return datagram.starts_with("heartbeat::") ? BadDatagram::other_format : BadDatagram::malformed;
   const auto header = datagram.substr(0, header_size);
-  if (!header.ends_with(key_id_)) return BadDatagram::foreign;
+  const auto key =
+      std::ranges::find_if(keys_, [&](const Key& each) { return header.ends_with(each.id); });
+  if (key == keys_.end()) return BadDatagram::foreign;
   const auto nonce_bytes = datagram.substr(header_size, SealedBox::nonce_size);
-  const auto text = box_.open(nonce_of(nonce_bytes), header,
-                              datagram.substr(header_size + SealedBox::nonce_size));
+  const auto text = key->box.open(nonce_of(nonce_bytes), header,
+                                  datagram.substr(header_size + SealedBox::nonce_size));
   if (!text) return BadDatagram::malformed;
 
   Heartbeat heartbeat;
+  heartbeat.under_old_secret = key != keys_.begin();
   ByteReader nonce(nonce_bytes);
   heartbeat.stream = nonce.number<std::uint64_t>();
   heartbeat.counter = nonce.number<std::uint32_t>();

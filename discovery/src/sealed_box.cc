@@ -2,6 +2,7 @@
 #include "sealed_box.h"
 
 #include <openssl/core_names.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/kdf.h>
 #include <openssl/params.h>
@@ -43,7 +44,7 @@ std::string derive_bytes(std::string_view secret, std::string_view purpose, std:
   return derived;
 }
 
-void SealedBox::Free::operator()(evp_cipher_ctx_st* context) const { EVP_CIPHER_CTX_free(context); }
+void FreeCipher::operator()(evp_cipher_ctx_st* context) const { EVP_CIPHER_CTX_free(context); }
 
 SealedBox::SealedBox(std::string_view secret, std::string_view purpose)
     : sealer_(EVP_CIPHER_CTX_new()), opener_(EVP_CIPHER_CTX_new()) {
@@ -81,6 +82,42 @@ std::optional<std::string> SealedBox::open(const Nonce& nonce, std::string_view 
                          static_cast<int>(text.size())));
   must(EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_GCM_SET_TAG, tag_size, tag.data()));
   if (EVP_DecryptFinal_ex(context, bytes_of(text) + size, &size) != 1) return std::nullopt;
+  return text;
+}
+
+ChainedBox::ChainedBox(std::string_view secret)
+    : sealer_(EVP_CIPHER_CTX_new()), opener_(EVP_CIPHER_CTX_new()) {
+  assert(sealer_ && opener_);
+  std::string key(key_size, '\0');
+  must(EVP_Digest(secret.data(), secret.size(), bytes_of(key), nullptr, EVP_sha256(), nullptr));
+  must(EVP_EncryptInit_ex(sealer_.get(), EVP_aes_256_cbc(), nullptr, bytes_of(key), nullptr));
+  must(EVP_DecryptInit_ex(opener_.get(), EVP_aes_256_cbc(), nullptr, bytes_of(key), nullptr));
+}
+
+std::string ChainedBox::seal(std::string_view iv, std::string_view text) {
+  assert(iv.size() == block_size);
+  std::string sealed(text.size() + block_size, '\0');
+  int size = 0, last = 0;
+  must(EVP_EncryptInit_ex(sealer_.get(), nullptr, nullptr, nullptr, bytes_of(iv)));
+  must(EVP_EncryptUpdate(sealer_.get(), bytes_of(sealed), &size, bytes_of(text),
+                         static_cast<int>(text.size())));
+  must(EVP_EncryptFinal_ex(sealer_.get(), bytes_of(sealed) + size, &last));
+  sealed.resize(static_cast<std::size_t>(size + last));
+  return sealed;
+}
+
+std::optional<std::string> ChainedBox::open(std::string_view iv, std::string_view sealed) {
+  assert(iv.size() == block_size);
+  std::string text(sealed.size() + block_size, '\0');
+  int size = 0, last = 0;
+  must(EVP_DecryptInit_ex(opener_.get(), nullptr, nullptr, nullptr, bytes_of(iv)));
+  must(EVP_DecryptUpdate(opener_.get(), bytes_of(text), &size, bytes_of(sealed),
+                         static_cast<int>(sealed.size())));
+  if (EVP_DecryptFinal_ex(opener_.get(), bytes_of(text) + size, &last) != 1) {
+    ERR_clear_error();  // Wrong padding leaves its errors queued on the thread.
+    return std::nullopt;
+  }
+  text.resize(static_cast<std::size_t>(size + last));
   return text;
 }
 

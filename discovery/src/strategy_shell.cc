@@ -125,15 +125,18 @@ void StrategyShell::answer(QuestionId id, const Answer& answer) {
 }
 
 asio::awaitable<void> StrategyShell::perform(QuestionId id, OpenGroup question) {
-  const GroupOpened opened{group_.open(question)};
-  answer(id, opened);
-  if (!opened.result) co_return;
+  std::function<void(Result<void>)> opened = [this, id](Result<void> result) {
+    answer(id, GroupOpened{std::move(result)});
+  };
   std::function<void(std::string_view)> take = [this](std::string_view bytes) {
     if (stopping_) return;
+    const Instant was_due = machine_->next_wake();
     machine_->datagram(read_clock(), bytes);
-    timer_.cancel();
+    if (machine_->next_wake() < was_due) timer_.cancel();  // Most datagrams change nothing.
   };
-  co_await group_.receive(std::move(take));
+  std::function<void()> changed = [this, id] { answer(id, GroupChanged{}); };
+  co_await group_.serve(std::move(question), std::move(opened), std::move(take),
+                        std::move(changed));
 }
 
 asio::awaitable<void> StrategyShell::perform(QuestionId id, AskNames question) {

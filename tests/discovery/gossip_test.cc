@@ -54,7 +54,7 @@ TEST(SealedBox, DerivesKeysByHkdfSha256) {
 
 TEST(GossipWire, ReadsWhatItWrites) {
   VirtualClock clock;
-  GossipCodec codec("secret");
+  GossipCodec codec({"secret"});
   const Heartbeat heartbeat = heartbeat_of("a@127.0.0.1", clock);
   const std::string datagram = codec.encode(heartbeat);
   EXPECT_EQ(std::get<Heartbeat>(codec.decode(datagram)), heartbeat);
@@ -63,7 +63,7 @@ TEST(GossipWire, ReadsWhatItWrites) {
 
 TEST(GossipWire, TheLongestHeartbeatFitsADatagram) {
   VirtualClock clock;
-  GossipCodec codec("secret");
+  GossipCodec codec({"secret"});
   Heartbeat heartbeat = heartbeat_of(std::string(64, 'a') + "@" + std::string(255, 'h'), clock);
   heartbeat.link_address = "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255";
   heartbeat.cluster_id = std::string(64, 'c');
@@ -74,10 +74,10 @@ TEST(GossipWire, TheLongestHeartbeatFitsADatagram) {
 
 TEST(GossipWire, TellsForeignFromMalformed) {
   VirtualClock clock;
-  GossipCodec codec("secret");
-  const std::string foreign = GossipCodec("other secret").encode(heartbeat_of("a@h", clock));
+  GossipCodec codec({"secret"});
+  const std::string foreign = GossipCodec({"other secret"}).encode(heartbeat_of("a@h", clock));
   EXPECT_EQ(std::get<BadDatagram>(codec.decode(foreign)), BadDatagram::foreign);
-  EXPECT_EQ(std::get<BadDatagram>(codec.decode("heartbeat::...")), BadDatagram::malformed);
+  EXPECT_EQ(std::get<BadDatagram>(codec.decode("heartbeat::...")), BadDatagram::other_format);
   EXPECT_EQ(std::get<BadDatagram>(codec.decode("")), BadDatagram::malformed);
 }
 
@@ -114,7 +114,7 @@ class GossipMachineTest : public ::testing::Test {
   std::size_t echoed = 0;
   const StrategyContext context = context_of("a@127.0.0.1");
   GossipMachine machine{{}, context, sink};
-  GossipCodec other{context.cookie};
+  GossipCodec other{{context.cookie}};
 };
 
 TEST_F(GossipMachineTest, C39OpensTheGroupOnTheBindAddressAndIsAliveASecondLater) {
@@ -284,7 +284,7 @@ TEST_F(GossipMachineTest, ANamesakeIsToldOnce) {
 
 TEST_F(GossipMachineTest, ForeignDatagramsAreToldOnceAndCounted) {
   start();
-  GossipCodec foreign("another secret");
+  GossipCodec foreign({"another secret"});
   Heartbeat heartbeat = heartbeat_of("b@h", clock);
   for (heartbeat.counter = 1; heartbeat.counter <= 10; ++heartbeat.counter)
     machine.datagram(clock.now(), foreign.encode(heartbeat));
@@ -307,7 +307,7 @@ TEST_F(GossipMachineTest, WithoutAPortPeersAreLeftToThePortMapper) {
 TEST_F(GossipMachineTest, BadDatagramsChangeNothing) {
   start();
   run(1s);
-  GossipCodec foreign("another secret");
+  GossipCodec foreign({"another secret"});
   hear(heartbeat_of("b@h", clock));
   const auto passes = sink.passes.size();
   const auto sent = sink.sent.size();
@@ -361,7 +361,7 @@ TEST(Gossip, TwoStartsNeverShareAStream) {
     machine->start(clock.now());
     machine->answer(clock.now(), 1, GroupOpened{});
   }
-  GossipCodec codec(context.cookie);
+  GossipCodec codec({context.cookie});
   EXPECT_NE(std::get<Heartbeat>(codec.decode(one.sent.at(0))).stream,
             std::get<Heartbeat>(codec.decode(two.sent.at(0))).stream);
 }

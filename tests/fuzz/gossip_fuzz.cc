@@ -31,7 +31,7 @@ std::string header_of(GossipCodec& codec) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static GossipCodec codec("secret");
+  static GossipCodec codec({"secret"});
   static SealedBox box("secret", "gossip 1 key");
   static const std::string header = header_of(codec);
   if (size == 0 || size > 1200) return 0;

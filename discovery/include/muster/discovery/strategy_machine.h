@@ -66,18 +66,22 @@ struct StrategyContext {
 
 // What can be asked, and how it is answered.
 
-/// The group that send() sends to and datagrams come from; opened anew when asked again.
+/// The group that send() sends to and datagrams come from; opened anew when asked again.  Until
+/// withdrawn it also tells, opened or not, each time when the way to the group is another one.
 struct OpenGroup {
-  std::string address = {};  ///< Multicast group, or broadcast address.
+  std::string address = {};  ///< Multicast group of either family, or broadcast address.
   std::uint16_t port = 0;
   std::string bind = {};       ///< if_addr.
-  std::string interface = {};  ///< By address: joined and sent on, the same for both.
+  std::string interface = {};  ///< By name, or by an address of either family: joined and sent on,
+                               ///< the same for both.  Empty, 0.0.0.0 or ::: the system's choice.
   int hops = 1;
   bool broadcast = false;  ///< No multicast options at all.
 };
 struct GroupOpened {
   Result<void> result = {};
 };
+/// Its interface came, went, or has another address or route; nothing is opened anew by itself.
+struct GroupChanged {};
 
 /// The names at a host's port mapper, with what each registered.
 struct AskNames {
@@ -182,8 +186,8 @@ struct ProgramRan {
 
 using Question =
     std::variant<OpenGroup, AskNames, ReadFile, Discover, LookUp, HttpRequest, RunProgram>;
-using Answer = std::variant<GroupOpened, NamesFound, FileRead, Discovered, LookedUp, HttpAnswer,
-                            HttpLine, HttpEnded, ProgramRan>;
+using Answer = std::variant<GroupOpened, GroupChanged, NamesFound, FileRead, Discovered, LookedUp,
+                            HttpAnswer, HttpLine, HttpEnded, ProgramRan>;
 using QuestionId = std::uint64_t;
 
 /// Where a strategy's effects go.  Calls are performed later: none calls back into the machine.
