@@ -10,14 +10,39 @@ namespace muster::discovery {
 namespace {
 
 // Of libcluster's and our own list; said apart from a misspelling.
-constexpr std::array not_built_yet{
-    "local_epmd",         "dns_poll", "dns_srv", "kubernetes", "kubernetes_dns",
-    "kubernetes_dns_srv", "rancher",  "etcd"};
+constexpr std::array not_built_yet{"kubernetes", "rancher", "etcd"};
 
 std::string listed(const std::vector<std::string>& names) {
   std::string text;
   for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
   return text;
+}
+
+/// Quoted, so that no two trees look alike.
+std::string one_form(const Settings& settings) {
+  std::string text;
+  switch (settings.kind()) {
+    case Settings::Kind::null:
+      return "null";
+    case Settings::Kind::scalar:
+      return std::to_string(settings.text().size()) + ":" + settings.text();
+    case Settings::Kind::list:
+      for (const Settings& item : settings.items()) text += one_form(item) + ",";
+      return "[" + text + "]";
+    case Settings::Kind::map:
+      for (const auto& entry : settings.entries())
+        text += one_form(entry.key) + "=" + one_form(entry.value) + ",";
+      return "{" + text + "}";
+  }
+  return text;
+}
+
+TopologyPlan plan_of(const std::string& name, Fields& topology, StrategyRegistry::Make make) {
+  TopologyPlan plan{.name = name, .strategy = topology.string("strategy")};
+  const Settings* config = topology.find("config");
+  plan.text = plan.strategy + " " + (config ? one_form(*config) : "");
+  plan.make = std::move(make);
+  return plan;
 }
 
 }  // namespace
@@ -62,13 +87,12 @@ std::vector<TopologyPlan> read_topologies(const Settings& section, const std::st
   for (const auto& entry : section.entries()) {
     const std::string& name = entry.key.text();
     Fields topology = all.fields(name);
-    TopologyPlan plan{.name = name, .strategy = topology.string("strategy")};
-    plan.enabled = topology.boolean("enabled", true);
+    const bool enabled = topology.boolean("enabled", true);
     auto make = registry.read(topology);
     topology.finish();
     if (!make) continue;
-    plan.make = std::move(*make);
-    plans.push_back(std::move(plan));
+    plans.push_back(plan_of(name, topology, std::move(*make)));
+    plans.back().enabled = enabled;
   }
   return plans;
 }
@@ -80,7 +104,7 @@ Result<TopologyPlan> plan_topology(const std::string& name, const std::string& s
   Fields fields(topology, name, problems);
   auto make = registry.read(fields);
   if (!make) return problems.error();
-  return TopologyPlan{.name = name, .strategy = strategy, .make = std::move(*make)};
+  return plan_of(name, fields, std::move(*make));
 }
 
 }  // namespace muster::discovery

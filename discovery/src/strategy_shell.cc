@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "clock.h"
+#include "dns/resolver.h"
 #include "http/http_client.h"
 #include "muster/discovery/poller.h"
 #include "muster/discovery/port_mapper_client.h"
@@ -72,10 +73,10 @@ void StrategyShell::start(const StrategyRegistry::Make& make, const StrategyCont
   tasks_.spawn(wake_loop());
 }
 
-asio::awaitable<void> StrategyShell::stop() {
+asio::awaitable<void> StrategyShell::stop(LastWords last_words) {
   stopping_ = true;
   co_await tasks_.stop();
-  if (machine_) machine_->stop(read_clock());
+  if (machine_ && last_words == LastWords::yes) machine_->stop(read_clock());
   co_await last_words_.finish(last_words_within);
   co_await http_->stop();
 }
@@ -162,11 +163,9 @@ asio::awaitable<void> StrategyShell::perform(QuestionId id, Discover question) {
   answer(id, discovered);
 }
 
-asio::awaitable<void> StrategyShell::perform(QuestionId id, LookUp) {
-  LookedUp answered;
-  answered.reason = "not built";
-  answer(id, answered);
-  co_return;
+asio::awaitable<void> StrategyShell::perform(QuestionId id, LookUp question) {
+  const LookedUp found = co_await look_up(std::move(question));
+  answer(id, found);
 }
 
 asio::awaitable<void> StrategyShell::perform(QuestionId id, HttpRequest question) {

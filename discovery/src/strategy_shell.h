@@ -29,7 +29,8 @@ class StrategyShell : private StrategySink {
   ~StrategyShell() override;
 
   void start(const StrategyRegistry::Make& make, const StrategyContext& context);
-  boost::asio::awaitable<void> stop();
+  enum class LastWords : bool { no, yes };
+  boost::asio::awaitable<void> stop(LastWords last_words);
   [[nodiscard]] std::map<std::string, std::uint64_t> counters() const;
 
  private:

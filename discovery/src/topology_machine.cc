@@ -31,6 +31,28 @@ void TopologyMachine::remove(const std::string& name) {
   for (const auto& [peer, unused] : listed) refresh_target(Now{}, peer);
 }
 
+void TopologyMachine::pause(const std::string& topology, bool paused) {
+  topologies_.at(topology).paused = paused;
+}
+
+void TopologyMachine::refresh(Now now, const std::string& topology) {
+  for (const auto& [peer, unused] : topologies_.at(topology).listed) {
+    Target& target = targets_.at(peer);
+    target.backoff.reset();
+    target.next_dial = now.mono;
+  }
+  reconcile(now);
+}
+
+void TopologyMachine::left(Now now, const NodeName& peer) {
+  const auto found = targets_.find(peer);
+  if (found == targets_.end()) return;
+  Target& target = found->second;
+  target.left = true;
+  target.remind_at = never;
+  target.next_dial = after(now.mono, options_.dial_who_left_every);
+}
+
 void TopologyMachine::pass(Now now, const std::string& name, Pass pass) {
   const auto found = topologies_.find(name);
   if (found == topologies_.end()) return;  // Its last words, after it was removed.
@@ -137,6 +159,7 @@ std::vector<TopologyStatus> TopologyMachine::status() const {
                           .unknown_reason = topology.reason,
                           .last_pass_at = topology.last_at,
                           .took = topology.took,
+                          .paused = topology.paused,
                           .holds_back_drop = topology.held.has_value(),
                           .counters = topology.counters};
     for (const auto& [peer, listed] : topology.listed) {
@@ -146,6 +169,8 @@ std::vector<TopologyStatus> TopologyMachine::status() const {
         line.address = listed.address + ":" + std::to_string(listed.port);
       if (target.standing == Standing::linked)
         line.state = PeerStatus::State::linked;
+      else if (target.left)
+        line.state = PeerStatus::State::left;
       else if (target.standing == Standing::failing)
         line.state = PeerStatus::State::failing;
       else if (target.dial)
@@ -186,6 +211,8 @@ std::string_view to_string(PeerStatus::State state) {
       return "linked";
     case PeerStatus::State::failing:
       return "failing";
+    case PeerStatus::State::left:
+      return "left";
   }
   return "";
 }

@@ -25,7 +25,8 @@ Instant TopologyMachine::next_wake() const {
   Instant next = targets_.empty() && unwanted_.empty() ? never : next_check_;
   const bool may_dial = attempts_.size() < options_.most_dials;
   for (const auto& [name, target] : targets_) {
-    if (target.standing != Standing::linked && may_dial && !busy_.contains(name))
+    if (target.standing != Standing::linked && may_dial && !busy_.contains(name) &&
+        !is_paused(name))
       next = std::min(next, target.next_dial);
     next = std::min(next, target.remind_at);
   }
@@ -48,6 +49,7 @@ void TopologyMachine::look_at(Now now, const NodeName& name, Target& target, con
     if (target.standing == Standing::failing)
       sink_.note(topology_of(name), Level::info, "connected to " + name.text());
     target.standing = Standing::linked;
+    target.left = false;
     target.since = now.mono;
     target.remind_at = never;
     return;
@@ -56,19 +58,24 @@ void TopologyMachine::look_at(Now now, const NodeName& name, Target& target, con
     // A link that held starts afresh; one that breaks at once must not be redialled in a circle.
     const bool held = now.mono - target.since >= options_.redial.most;
     if (held) target.backoff.reset();
-    target.next_dial = held ? now.mono : after(target.since, target.backoff.next(random_()));
+    target.next_dial = target.left ? after(now.mono, options_.dial_who_left_every)
+                       : held      ? now.mono
+                                   : after(target.since, target.backoff.next(random_()));
     target.standing = Standing::fresh;
     target.since = now.mono;
     sink_.note(topology_of(name), Level::debug, "no longer connected to " + name.text());
   }
   if (now.mono >= target.remind_at) {
     target.remind_at = after(now.mono, options_.remind_every);
-    sink_.note(
-        topology_of(name), Level::warn,
-        "still unable to connect to " + name.text() + ": " + target.last_failure.text() + ", for " +
-            duration_text(std::chrono::floor<std::chrono::minutes>(now.mono - target.since)));
+    if (!is_paused(name))
+      sink_.note(
+          topology_of(name), Level::warn,
+          "still unable to connect to " + name.text() + ": " + target.last_failure.text() +
+              ", for " +
+              duration_text(std::chrono::floor<std::chrono::minutes>(now.mono - target.since)));
   }
-  if (now.mono >= target.next_dial && !busy_.contains(name)) dial(now, name, target);
+  if (now.mono >= target.next_dial && !busy_.contains(name) && !is_paused(name))
+    dial(now, name, target);
 }
 
 void TopologyMachine::dial(Now now, const NodeName& name, Target& target) {
@@ -111,12 +118,17 @@ void TopologyMachine::dial_ended(Now now, const Attempt& attempt, Target& target
   }
   sink_.note(attempt.topology, Level::info, "connected to " + attempt.name.text());
   target.standing = Standing::linked;
+  target.left = false;
   target.since = now.mono;
   target.remind_at = never;
 }
 
 void TopologyMachine::dial_failed(Now now, const Attempt& attempt, Target& target,
                                   const DialOutcome& outcome) {
+  if (target.left) {
+    target.next_dial = after(now.mono, options_.dial_who_left_every);
+    return;
+  }
   const bool news =
       target.standing != Standing::failing || target.last_failure.problem != outcome.problem;
   if (target.standing != Standing::failing) target.since = now.mono;
@@ -184,6 +196,12 @@ void TopologyMachine::tell(Now now, const Attempt& attempt, const DialOutcome& o
     ++topology->second.counters[std::string(attempt.disconnects ? "disconnects" : "connects") +
                                 (event.ok ? "_ok" : "_failed")];
   sink_.happened(event);
+}
+
+bool TopologyMachine::is_paused(const NodeName& name) const {
+  return std::ranges::all_of(topologies_, [&](const auto& entry) {
+    return entry.second.paused || !entry.second.listed.contains(name);
+  });
 }
 
 std::string TopologyMachine::topology_of(const NodeName& name) const {

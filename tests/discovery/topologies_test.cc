@@ -373,7 +373,9 @@ TEST_F(TopologiesTest, TopologiesComeAndGo) {
   EXPECT_EQ(a.topologies.add(*plan).error().text(), "there is a topology 'one' already");
   ASSERT_TRUE(eventually([&] { return !a.log.empty(); }));
   std::optional<bool> removed;
-  const auto done = [&](const std::exception_ptr&, bool was_there) { removed = was_there; };
+  const auto done = [&](const std::exception_ptr&, const Result<void>& result) {
+    removed = result.has_value();
+  };
   asio::co_spawn(io, a.topologies.remove("one"), done);
   ASSERT_TRUE(eventually([&] { return removed.has_value(); }));
   EXPECT_TRUE(*removed);

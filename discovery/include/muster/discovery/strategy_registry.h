@@ -55,6 +55,7 @@ struct TopologyPlan {
   std::string strategy = {};
   bool enabled = true;
   StrategyRegistry::Make make = {};
+  std::string text = {};  ///< Strategy and options in one form: equal texts are equal plans.
 };
 
 /// Reads `name: {strategy: epmd, enabled: true, config: {...}}`, all entries of a map.  A null is

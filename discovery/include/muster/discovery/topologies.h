@@ -54,10 +54,29 @@ class Topologies {
 
   /// Starts it, enabled or not.  An Error: the name is taken, or stop() was called.
   Result<void> add(const TopologyPlan& plan);
-  /// Ends when its strategy has ended; its links stay.  False: no such topology.
-  boost::asio::awaitable<bool> remove(std::string topology);
+
+  // Each ends when the strategy has; an Error: no such topology, or another of these calls is under
+  // way for it.  Links stay as they are.
+  boost::asio::awaitable<Result<void>> remove(std::string topology);
+  /// Its strategy rests, its peers are neither dialled nor disconnected.
+  boost::asio::awaitable<Result<void>> pause(std::string topology);
+  Result<void> resume(const std::string& topology);
+  /// Looks around anew and dials at once who is not linked.
+  boost::asio::awaitable<Result<void>> refresh(std::string topology);
+
   /// Tell it when a link comes or goes: lost peers are then redialled at once.
   void links_changed();
+  /// Tell it when a peer has said good-bye: it is left alone.
+  void left(const NodeName& peer);
+
+  struct WaitFor {
+    std::size_t peers = 0;             ///< As many links, whoever they are with ...
+    std::vector<NodeName> names = {};  ///< ... and all of these.
+  };
+  /// Ends when they are linked; at the deadline or at stop() with an Error that names who is
+  /// missing and why.  For programs that must not begin alone.
+  boost::asio::awaitable<Result<void>> wait_for(WaitFor whom, Duration within);
+
   [[nodiscard]] std::vector<TopologyStatus> status() const;
 
   boost::asio::awaitable<void> stop();

@@ -40,7 +40,7 @@ struct ConnectEvent {
 };
 
 struct PeerStatus {
-  enum class State { waiting, dialling, linked, failing };
+  enum class State { waiting, dialling, linked, failing, left };
   NodeName name = {};
   std::string address = {};  ///< "ADDRESS:PORT" where the strategy knows it.
   State state = State::waiting;
@@ -56,6 +56,7 @@ struct TopologyStatus {
   std::string unknown_reason = {};           ///< While the last pass is unknown.
   Instant last_pass_at = {};
   Duration took = {};
+  bool paused = false;
   bool holds_back_drop = false;  ///< A pass that dropped more than half waits for a second one.
   std::vector<PeerStatus> peers = {};
   std::map<std::string, std::uint64_t> counters = {};
@@ -84,6 +85,7 @@ class TopologyMachine {
     Duration check_every =
         std::chrono::seconds(1);  ///< Looks whether listed peers are still linked.
     Duration remind_every = std::chrono::hours(1);
+    Duration dial_who_left_every = std::chrono::minutes(1);
     std::size_t most_dials = 64;  ///< At a time.
   };
 
@@ -92,6 +94,12 @@ class TopologyMachine {
   void add(const std::string& topology);
   /// Its peers are no longer redialled unless another topology lists them; links stay.
   void remove(const std::string& topology);
+  /// Its peers are neither dialled nor disconnected meanwhile.
+  void pause(const std::string& topology, bool paused);
+  /// Its peers that are not linked are dialled at once, whatever their backoff.
+  void refresh(Now now, const std::string& topology);
+  /// A peer said good-bye: it is dialled seldom, and without a word, until it is linked again.
+  void left(Now now, const NodeName& peer);
 
   void pass(Now now, const std::string& topology, Pass pass);
   void connected(Now now, AttemptId id, const DialOutcome& outcome);
@@ -109,6 +117,7 @@ class TopologyMachine {
 
   struct Topology {
     std::map<NodeName, Peer> listed = {};
+    bool paused = false;
     std::optional<Names> held = {};  // The drop that waits for a second, equal answer.
     std::optional<Pass::Kind> last = {};
     std::string reason = {};
@@ -119,6 +128,7 @@ class TopologyMachine {
   struct Target {
     Peer peer = {};
     Standing standing = Standing::fresh;
+    bool left = false;
     Instant since = {};
     DialOutcome last_failure = {};
     Backoff backoff = {};
@@ -156,6 +166,7 @@ class TopologyMachine {
   void expire_attempts(Now now);
   void tell(Now now, const Attempt& attempt, const DialOutcome& outcome);
   [[nodiscard]] std::string topology_of(const NodeName& name) const;  // The first that lists it.
+  [[nodiscard]] bool is_paused(const NodeName& name) const;  // All that list it are.
 
   const Options options_;
   TopologySink& sink_;
