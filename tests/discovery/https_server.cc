@@ -185,6 +185,7 @@ class HttpsServer::Machinery {
     while (true) {
       auto [error, socket] = co_await acceptor.async_accept(await_tuple);
       if (error) continue;
+      socket.set_option(tcp::no_delay(true));
       asio::co_spawn(io_, serve(std::move(socket), ++number), [](const std::exception_ptr&) {});
     }
   }
@@ -216,6 +217,7 @@ class HttpsServer::Machinery {
       connection.wake.expires_after(reply.delay);
       co_await connection.wake.async_wait(await_tuple);
     }
+    if (reply.breaks) co_return false;
     const error_code error = co_await answer(connection, reply);
     connection.is_idle = true;
     co_return !error && reply.raw.empty() && !reply.closes;
@@ -247,14 +249,16 @@ class HttpsServer::Machinery {
       for (const std::string& chunk : reply.chunks) text += chunk_of(chunk);
       if (!reply.chunks.empty() && !reply.stays_open) text += last_chunk;
     }
+    connection.is_streaming = reply.stays_open;
+    open_streams_ += reply.stays_open ? 1 : 0;
     error_code error = co_await connection.write(text);
     if (!error && reply.stays_open) error = co_await stream(connection);
+    open_streams_ -= reply.stays_open ? 1 : 0;
+    connection.is_streaming = false;
     co_return error;
   }
 
   asio::awaitable<error_code> stream(Connection& connection) {
-    connection.is_streaming = true;
-    ++open_streams_;
     error_code error;
     bool is_last = false;
     while (!error && !is_last) {
@@ -271,8 +275,6 @@ class HttpsServer::Machinery {
       else
         error = co_await connection.write(chunk);
     }
-    --open_streams_;
-    connection.is_streaming = false;
     co_return error;
   }
 

@@ -42,6 +42,7 @@ class HttpsServer {
     std::vector<std::string> chunks = {};  ///< ... these.
     bool stays_open = false;               ///< After the chunks: more by push().
     std::string raw = {};                  ///< Instead of all: these bytes, then a close.
+    bool breaks = false;                   ///< Instead of all: a close.
     bool closes = false;                   ///< After the answer, without having said so.
     std::chrono::milliseconds delay = {};  ///< Before it.
   };

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/this_coro.hpp>
 
 #include "http/http_request_text.h"
 #include "http/time_passes.h"
@@ -88,6 +89,8 @@ asio::awaitable<void> HttpClient::perform(HttpRequest request, Take take) {
   }
   Exchange exchange(std::move(request), std::move(*url), std::move(take));
   const auto fetched = co_await fetch_within(exchange);
+  const auto cancellation = co_await asio::this_coro::cancellation_state;
+  if (cancellation.cancelled() != asio::cancellation_type::none) co_return;
   if (!fetched) {
     refused.reply = fetched.error();
     exchange.take(refused);
@@ -97,6 +100,7 @@ asio::awaitable<void> HttpClient::perform(HttpRequest request, Take take) {
   if (exchange.reader->is_streaming()) {
     HttpEnded ended;
     ended.result = co_await read_stream(exchange);
+    if (cancellation.cancelled() != asio::cancellation_type::none) co_return;
     exchange.take(ended);
   }
   put_back(exchange);
