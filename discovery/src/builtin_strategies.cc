@@ -55,6 +55,7 @@ void add_builtin_strategies(StrategyRegistry& registry) {
   registry.add("erlang_hosts", read_erlang_hosts);
   registry.add("none", read_none);
   add_gossip_strategy(registry);
+  add_kubernetes_strategy(registry);
   add_peer_list_strategies(registry);
 }
 

@@ -12,6 +12,7 @@ void add_builtin_strategies(StrategyRegistry& registry);
 
 // Its parts, one per family.
 void add_gossip_strategy(StrategyRegistry& registry);
+void add_kubernetes_strategy(StrategyRegistry& registry);
 void add_peer_list_strategies(StrategyRegistry& registry);
 
 }  // namespace muster::discovery

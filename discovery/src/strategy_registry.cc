@@ -10,7 +10,7 @@ namespace muster::discovery {
 namespace {
 
 // Of libcluster's and our own list; said apart from a misspelling.
-constexpr std::array not_built_yet{"kubernetes", "rancher", "etcd"};
+constexpr std::array not_built_yet{"rancher", "etcd"};
 
 std::string listed(const std::vector<std::string>& names) {
   std::string text;

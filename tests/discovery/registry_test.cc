@@ -76,9 +76,9 @@ TEST_F(RegistryTest, AnUnknownStrategyFarFromAllListsThem) {
 
 TEST_F(RegistryTest, AStrategyThatIsNotBuiltYetSaysSo) {
   EXPECT_THAT(
-      wrong("{strategy: kubernetes, config: {mode: dns}}"),
+      wrong("{strategy: etcd, config: {prefix: /x/}}"),
       ElementsAre(
-          "m.yaml:2:17: topologies.x.strategy 'kubernetes' is not built yet; there are epmd, "
+          "m.yaml:2:17: topologies.x.strategy 'etcd' is not built yet; there are epmd, "
           "erlang_hosts, gossip, none"));
 }
 
