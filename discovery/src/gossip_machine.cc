@@ -17,6 +17,7 @@ constexpr Duration time_window =
 constexpr Duration greet_gap = 100ms;
 constexpr Duration hears_itself_within = 2s;  // After three heartbeats in 300 ms.
 constexpr std::size_t max_streams = 4096;
+constexpr Duration report_gap = 50ms;       // A pass costs as much as there are peers.
 constexpr Duration change_settles = 100ms;  // An interface comes in several steps.
 constexpr std::size_t max_complaints = 100;
 constexpr std::size_t echoes_known = 4;
@@ -126,7 +127,7 @@ void GossipMachine::answer(Now now, QuestionId id, const Answer& answer) {
 }
 
 Instant GossipMachine::next_wake() const {
-  return std::min({open_at_, changed_at_, announce_at_, greet_at_, deaf_at_});
+  return std::min({open_at_, changed_at_, announce_at_, greet_at_, deaf_at_, report_at_});
 }
 
 void GossipMachine::wake(Now now) {
@@ -136,6 +137,7 @@ void GossipMachine::wake(Now now) {
     beat(now);
   else if (now.mono >= greet_at_)
     announce(now);
+  if (now.mono >= report_at_) report(now);
 }
 
 void GossipMachine::beat(Now now) {
@@ -150,7 +152,7 @@ void GossipMachine::beat(Now now) {
   announce_at_ = after(now.mono, wait);
   announce(now);
   forget(now);
-  if (heard_myself_ || !peers_.empty()) report();
+  if (heard_myself_ || !peers_.empty()) report(now);
 }
 
 void GossipMachine::announce(Now now) {
@@ -247,7 +249,7 @@ void GossipMachine::heard_itself(Now now) {
   reopen_backoff_.reset();
   if (std::exchange(is_deaf_, false))
     sink_.note(Level::info, "hears its own heartbeat again on " + place());
-  if (!std::exchange(heard_myself_, true)) report();
+  if (!std::exchange(heard_myself_, true)) report_soon(now);
 }
 
 void GossipMachine::heartbeat(Now now, const Heartbeat& heartbeat) {
@@ -346,7 +348,7 @@ void GossipMachine::meet(Now now, const Peer& peer, std::uint64_t boot_id, bool 
       sink_.note(Level::info,
                  "hears " + peer.name.text() + " under an old secret: it is still in use");
   }
-  if (is_news) report();
+  if (is_news) report_soon(now);
   if (now.mono >= greet_at_) announce(now);
 }
 
@@ -356,9 +358,18 @@ void GossipMachine::namesake(const std::string& which, const std::string& where)
                                  ": names must be unique in a cluster");
 }
 
-void GossipMachine::report() {
-  PeerSet peers;
-  for (const auto& [name, known] : peers_) peers.insert(known.peer);
+void GossipMachine::report_soon(Now now) {
+  if (now.mono >= after(last_report_, report_gap))
+    report(now);
+  else
+    report_at_ = after(last_report_, report_gap);
+}
+
+void GossipMachine::report(Now now) {
+  last_report_ = now.mono;
+  report_at_ = never;
+  PeerSet peers;  // In the order of names, as peers_ are.
+  for (const auto& [name, known] : peers_) peers.insert(peers.end(), known.peer);
   Pass pass = Pass::list(std::move(peers));
   pass.disconnects = false;
   sink_.report(std::move(pass));

@@ -83,7 +83,8 @@ class GossipMachine : public StrategyMachine {
   void greet(Now now);
   bool first_complaint(const std::string& about);
   void namesake(const std::string& which, const std::string& where);
-  void report();
+  void report(Now now);
+  void report_soon(Now now);
   [[nodiscard]] Duration forget_after() const;
   [[nodiscard]] std::string place() const;
 
@@ -107,6 +108,8 @@ class GossipMachine : public StrategyMachine {
   Instant changed_at_ = never;   // ... and when since its interface has changed.
   Instant announce_at_ = never;  // The next heartbeat of the rhythm ...
   Instant greet_at_ = never;     // ... and the next for a newcomer.
+  Instant report_at_ = never;    // News that came too soon after the last report.
+  Instant last_report_ = {};
   Instant last_sent_ = {};
   Instant deaf_at_ = never;  // Without a word of our own until then, we are deaf.
 

@@ -18,6 +18,7 @@ using test::context_of, test::names_of, test::RecordingSink;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 Heartbeat heartbeat_of(const std::string& name, const VirtualClock& clock) {
   return {.stream = 17,
@@ -183,6 +184,30 @@ TEST_F(GossipMachineTest, SilenceIsNotAnEmptyListAndAPeerIsForgottenOnlyAfterAMi
   for (const Pass& pass : sink.passes) EXPECT_FALSE(pass.disconnects);
 }
 
+TEST_F(GossipMachineTest, ManyNewcomersAreReportedTogetherWithin50Milliseconds) {
+  start();
+  Heartbeat newcomer = heartbeat_of("b@h", clock);
+  for (newcomer.stream = 100; newcomer.stream < 300; ++newcomer.stream) {
+    newcomer.name = NodeName::parse("n" + std::to_string(newcomer.stream) + "@h").value();
+    hear(newcomer);
+  }
+  EXPECT_EQ(sink.passes.size(), 1u);  // The first of them, at once.
+  run(50ms);
+  EXPECT_EQ(sink.passes.size(), 2u);
+  EXPECT_EQ(sink.passes.back().peers.size(), 200u);
+}
+
+TEST_F(GossipMachineTest, HeartbeatsThatTellNothingNewAreNotReported) {
+  start();
+  Heartbeat heartbeat = heartbeat_of("b@h", clock);
+  hear(heartbeat);
+  const auto passes = sink.passes.size();
+  for (heartbeat.counter = 2; heartbeat.counter < 200; ++heartbeat.counter) hear(heartbeat);
+  EXPECT_EQ(sink.passes.size(), passes);
+  run(10s);
+  EXPECT_LE(sink.passes.size(), passes + 15);  // With the beat.
+}
+
 TEST_F(GossipMachineTest, IgnoresItselfAndCountsIt) {
   start();
   run(1s);
@@ -270,6 +295,7 @@ TEST_F(GossipMachineTest, ARestartedPeerIsKnownByItsNewAddressAtOnce) {
   heartbeat.boot_id = 100;
   heartbeat.link_port = 4444;
   hear(heartbeat);
+  run(50ms);
   EXPECT_EQ(sink.passes.back().peers.begin()->port, 4444);
 }
 
@@ -348,6 +374,96 @@ TEST_F(GossipMachineTest, TheNumberOfStreamsIsBounded) {
   Heartbeat heartbeat = heartbeat_of("b@h", clock);
   for (heartbeat.stream = 1000; heartbeat.stream < 7000; ++heartbeat.stream) hear(heartbeat);
   EXPECT_EQ(count("beyond_limit"), 6000u - 4096u);
+}
+
+TEST_F(GossipMachineTest, AChangedInterfaceIsOpenedAnewOnceAfter100Milliseconds) {
+  start();
+  run(10s);
+  const auto withdrawn = sink.withdrawn.size();
+  const auto sent = sink.sent.size();
+  for (int i = 0; i < 20; ++i) {  // It comes in many steps.
+    machine.answer(clock.now(), 1, GroupChanged{});
+    clock.set(clock.now().mono + 4ms);
+  }
+  // Its own words, on their way meanwhile, do not make it forget.
+  machine.datagram(clock.now(), sink.sent.back());
+  EXPECT_THAT(sink.asked, IsEmpty());
+  clock.set(clock.now().mono + 20ms);
+  machine.wake(clock.now());
+  ASSERT_EQ(sink.asked.size(), 1u);
+  EXPECT_EQ(sink.asked[0].id, 2u);
+  EXPECT_EQ(sink.withdrawn.size(), withdrawn + 1);
+  EXPECT_EQ(sink.withdrawn.back(), 1u);
+  opened();
+  run(300ms);
+  EXPECT_GE(sink.sent.size(), sent + 3);  // As fast as at the start.
+  EXPECT_EQ(count("opened"), 2u);
+}
+
+TEST_F(GossipMachineTest, AnInterfaceThatWasNotThereIsFoundAsSoonAsItAppears) {
+  machine.start(clock.now());
+  opened(bad_input("interface eth1 is not there"));
+  for (int i = 0; i < 10; ++i) {  // Its own attempts are a minute apart by now.
+    clock.set(machine.next_wake());
+    machine.wake(clock.now());
+    opened(bad_input("interface eth1 is not there"));
+  }
+  EXPECT_THAT(sink.passes.back().reason, HasSubstr("interface eth1 is not there"));
+  machine.answer(clock.now(), 11, GroupChanged{});
+  run(300ms);
+  EXPECT_FALSE(sink.sent.empty());
+  EXPECT_EQ(sink.passes.back().kind, Pass::Kind::known_empty);
+}
+
+TEST_F(GossipMachineTest, AnAnswerToAWithdrawnOpeningIsIgnored) {
+  start();
+  run(1min, /*deaf=*/true);  // Opened again and again.
+  const auto opened_times = count("opened");
+  ASSERT_GT(opened_times, 2u);
+  machine.answer(clock.now(), 1, GroupOpened{bad_input("late")});
+  machine.answer(clock.now(), 1, GroupChanged{});
+  EXPECT_EQ(count("opened"), opened_times);
+  EXPECT_THAT(sink.passes.back().reason, Not(HasSubstr("late")));
+}
+
+TEST_F(GossipMachineTest, LibclustersHeartbeatsAreToldOnceAndCounted) {
+  start();
+  for (int i = 0; i < 10; ++i) machine.datagram(clock.now(), "heartbeat::...");
+  EXPECT_EQ(count("other_format"), 10u);
+  ASSERT_EQ(sink.notes.size(), 1u);
+  EXPECT_THAT(sink.notes[0], HasSubstr("another format of gossip"));
+}
+
+TEST(GossipWire, TheFirstSecretSendsAndAllReceive) {
+  VirtualClock clock;
+  GossipCodec before({"old"}), between({"new", "old"}), after({"new"});
+  Heartbeat heartbeat = heartbeat_of("a@127.0.0.1", clock);
+  EXPECT_EQ(std::get<Heartbeat>(after.decode(between.encode(heartbeat))), heartbeat);
+  EXPECT_EQ(std::get<Heartbeat>(between.decode(after.encode(heartbeat))), heartbeat);
+  EXPECT_EQ(std::get<BadDatagram>(before.decode(between.encode(heartbeat))), BadDatagram::foreign);
+  const std::string old = before.encode(heartbeat);
+  heartbeat.under_old_secret = true;
+  EXPECT_EQ(std::get<Heartbeat>(between.decode(old)), heartbeat);
+}
+
+TEST(Gossip, ASecretIsReplacedWithoutANodeUnheardAndTheOldOneIsToldOnce) {
+  VirtualClock clock;
+  RecordingSink sink;
+  GossipMachine machine({.secrets = {"new", "old"}}, context_of("a@h"), sink);
+  machine.start(clock.now());
+  machine.answer(clock.now(), 1, GroupOpened{});
+  GossipCodec old({"old"}), renewed({"new"});
+  Heartbeat heartbeat = heartbeat_of("b@h", clock);
+  for (heartbeat.counter = 1; heartbeat.counter <= 5; ++heartbeat.counter)
+    machine.datagram(clock.now(), old.encode(heartbeat));
+  EXPECT_THAT(sink.notes, ElementsAre("hears b@h under an old secret: it is still in use"));
+  EXPECT_EQ(machine.counters().at("under_old_secret"), 5u);
+  heartbeat.name = NodeName::parse("c@h").value();
+  heartbeat.stream = 18;
+  clock.set(clock.now().mono + 50ms);
+  machine.datagram(clock.now(), renewed.encode(heartbeat));
+  EXPECT_THAT(names_of(sink.passes.back()), ElementsAre("b@h", "c@h"));
+  EXPECT_EQ(sink.notes.size(), 1u);
 }
 
 TEST(Gossip, TwoStartsNeverShareAStream) {

@@ -12,6 +12,7 @@ namespace {
 using namespace std::chrono_literals;
 using test::context_of, test::RecordingSink;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 class RegistryTest : public ::testing::Test {
@@ -77,9 +78,8 @@ TEST_F(RegistryTest, AnUnknownStrategyFarFromAllListsThem) {
 TEST_F(RegistryTest, AStrategyThatIsNotBuiltYetSaysSo) {
   EXPECT_THAT(
       wrong("{strategy: etcd, config: {prefix: /x/}}"),
-      ElementsAre(
-          "m.yaml:2:17: topologies.x.strategy 'etcd' is not built yet; there are epmd, "
-          "erlang_hosts, gossip, none"));
+      ElementsAre("m.yaml:2:17: topologies.x.strategy 'etcd' is not built yet; there are epmd, "
+                  "erlang_hosts, gossip, none"));
 }
 
 TEST_F(RegistryTest, AMissingStrategyIsAnError) {
@@ -103,35 +103,51 @@ TEST_F(RegistryTest, ABadNodeNameNamesItsPlace) {
 }
 
 TEST_F(RegistryTest, GossipOptionsAreCheckedAtLoad) {
-  EXPECT_THAT(
-      wrong("{strategy: gossip, config: {format: libcluster}}"),
-      ElementsAre(
-          "m.yaml:2:42: topologies.x.config.format libcluster is not built yet; there is muster"));
-  problems = {};
-  EXPECT_THAT(
-      wrong("{strategy: gossip, config: {if_addr: 127.0.0.1}}"),
-      ElementsAre(
-          "m.yaml:2:43: topologies.x.config.if_addr must be 0.0.0.0 or the group itself: Linux "
-          "delivers no multicast to a socket that is bound to 127.0.0.1; multicast_if chooses the "
-          "interface"));
-  problems = {};
-  EXPECT_THAT(wrong("{strategy: gossip, config: {multicast_addr: 10.0.0.255}}"),
-              ElementsAre("m.yaml:2:50: topologies.x.config.multicast_addr must be a multicast "
-                          "address (224.0.0.0 to "
-                          "239.255.255.255) unless broadcast_only is set, not '10.0.0.255'"));
-  problems = {};
-  EXPECT_THAT(
-      wrong("{strategy: gossip, config: {multicast_addr: 10.0.0.255, broadcast_only: true}}"),
-      IsEmpty());
-  EXPECT_THAT(
-      wrong("{strategy: gossip, config: {multicast_if: lo}}"),
-      ElementsAre(
-          "m.yaml:2:48: topologies.x.config.multicast_if must be an IPv4 address, not 'lo'"));
-  problems = {};
-  EXPECT_THAT(
-      wrong("{strategy: gossip, config: {port: 0}}"),
-      ElementsAre(
-          "m.yaml:2:40: topologies.x.config.port must be a whole number from 1 to 65535, not '0'"));
+  const auto expect = [&](const std::string& config, const std::string& problem) {
+    problems = {};
+    EXPECT_THAT(wrong("{strategy: gossip, config: {" + config + "}}"),
+                ElementsAre(HasSubstr("topologies.x.config." + problem)));
+  };
+  expect("if_addr: 127.0.0.1",
+         "if_addr must be 0.0.0.0 (::) or the group itself: Linux delivers no multicast and no "
+         "broadcast to a socket that is bound to 127.0.0.1; multicast_if chooses the interface");
+  expect("multicast_addr: 10.0.0.255",
+         "multicast_addr must be a multicast address (224.0.0.0 to 239.255.255.255, ff00::/8) "
+         "unless broadcast_only is set, not '10.0.0.255'");
+  expect("multicast_addr: \"ff02::1:7%eth0\"", "multicast_addr must be an IPv4 or IPv6 address");
+  expect("multicast_addr: \"ff02::1:7\", broadcast_only: true",
+         "multicast_addr must be IPv4 for broadcast_only: IPv6 has no broadcasts");
+  expect("multicast_if: the first one",
+         "multicast_if must be the name of an interface (eth0) or one of its addresses, not 'the "
+         "first one'");
+  expect("port: 0", "port must be a whole number from 1 to 65535, not '0'");
+  expect("secret: [new, '']", "secret holds an empty one");
+  expect("format: erlang", "format must be muster or libcluster");
+}
+
+TEST_F(RegistryTest, GossipTakesEitherFormatSeveralSecretsAndGroupsOfBothFamilies) {
+  for (const char* config :
+       {"multicast_addr: 10.0.0.255, broadcast_only: true", "multicast_if: eth0",
+        "multicast_if: \"fe80::1\"", "multicast_addr: \"ff02::1:7\", multicast_if: eth0",
+        "multicast_addr: \"ff02::1:7\", if_addr: 0.0.0.0", "format: libcluster",
+        "format: libcluster, secret: s", "secret: [new, old]", "secret: ''"}) {
+    problems = {};
+    EXPECT_THAT(wrong("{strategy: gossip, config: {" + std::string(config) + "}}"), IsEmpty())
+        << config;
+  }
+}
+
+TEST_F(RegistryTest, AGroupOfIpv6IsBoundToItsFamily) {
+  const auto plans = read(
+      "topologies: {g: {strategy: gossip, config: {multicast_addr: \"ff02::1:7\", if_addr: "
+      "0.0.0.0, "
+      "multicast_if: eth7}}}");
+  RecordingSink sink;
+  plans.at(0).make(sink, context_of("a@h"))->start({});
+  const auto& open = std::get<OpenGroup>(sink.asked.at(0).question);
+  EXPECT_EQ(open.address, "ff02::1:7");
+  EXPECT_EQ(open.bind, "::");
+  EXPECT_EQ(open.interface, "eth7");
 }
 
 TEST_F(RegistryTest, ReportsTheProblemsOfAllTopologies) {
