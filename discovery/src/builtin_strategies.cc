@@ -2,6 +2,7 @@
 #include "builtin_strategies.h"
 
 #include "erlang_hosts_machine.h"
+#include "local_epmd_machine.h"
 #include "static_list_machine.h"
 
 namespace muster::discovery {
@@ -48,11 +49,19 @@ Make read_erlang_hosts(Fields& options) {
   };
 }
 
+Make read_local_epmd(Fields& options) {
+  const Duration interval = options.duration("polling_interval", 5s, least_period);
+  return [=](StrategySink& sink, const StrategyContext& context) {
+    return std::make_unique<LocalEpmdMachine>(interval, context, sink);
+  };
+}
+
 }  // namespace
 
 void add_builtin_strategies(StrategyRegistry& registry) {
   registry.add("epmd", read_epmd);
   registry.add("erlang_hosts", read_erlang_hosts);
+  registry.add("local_epmd", read_local_epmd);
   registry.add("none", read_none);
   add_gossip_strategy(registry);
   add_kubernetes_strategy(registry);

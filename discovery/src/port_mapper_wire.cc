@@ -6,11 +6,15 @@
 #include <limits>
 
 #include "bytes.h"
+#include "utf8.h"
 
 namespace muster::port_mapper {
 namespace {
 
+constexpr std::uint8_t dump_request = 100;
+constexpr std::uint8_t kill_request = 107;
 constexpr std::uint8_t names_request = 110;
+constexpr std::uint8_t stop_request = 115;
 constexpr std::uint8_t alive_extended_answer = 118;
 constexpr std::uint8_t port_answer = 119;
 constexpr std::uint8_t alive_request = 120;
@@ -22,14 +26,20 @@ Error malformed(std::string_view what) { return bad_input("port mapper: " + std:
 void write_body(ByteWriter& out, const NamesRequest&) { out.number(names_request); }
 
 void write_body(ByteWriter& out, const PortRequest& request) {
-  assert(request.name.size() <= max_name);
   out.number(port_request);
+  out.text(request.name);
+}
+
+void write_body(ByteWriter& out, const DumpRequest&) { out.number(dump_request); }
+void write_body(ByteWriter& out, const KillRequest&) { out.number(kill_request); }
+
+void write_body(ByteWriter& out, const StopRequest& request) {
+  out.number(stop_request);
   out.text(request.name);
 }
 
 void write_body(ByteWriter& out, const AliveRequest& request) {
   const Registration& node = request.node;
-  assert(node.name.size() <= max_name && node.extra.size() <= max_extra);
   out.number(alive_request);
   out.number(node.port);
   out.number(node.type);
@@ -58,35 +68,68 @@ bool within_bounds(const Registration& node) {
   return node.name.size() <= max_name && node.extra.size() <= max_extra;
 }
 
+constexpr std::string_view line_begin = "name ";
+constexpr std::string_view line_middle = " at port ";
+
+bool holds_zero(std::string_view name) { return name.find('\0') != std::string_view::npos; }
+
+/// A name in a question is the rest of it; old Erlang ends it with a zero byte.
+Result<Request> decode_port_request(std::string_view name) {
+  if (name.ends_with('\0')) name.remove_suffix(1);
+  const auto characters = utf8_characters(name);
+  if (holds_zero(name) || !characters || *characters == 0 || *characters > max_name_characters)
+    return malformed("bad name in a request for a port");
+  return Request(PortRequest{std::string(name)});
+}
+
+Result<Request> decode_alive_request(ByteReader in) {
+  Registration node = read_registration(in);
+  if (in.failed() || node.name.empty() || holds_zero(node.name))
+    return malformed("bad registration");
+  return Request(AliveRequest{std::move(node)});
+}
+
+Result<Request> decode_stop_request(std::string_view name) {
+  name = name.substr(0, name.find('\0'));
+  if (name.empty()) return malformed("bad name in a request to stop");
+  return Request(StopRequest{std::string(name)});
+}
+
 Result<Request> decode_body(std::string_view frame) {
   ByteReader in(frame);
   switch (in.number<std::uint8_t>()) {
     case names_request:
       return Request(NamesRequest{});
     case port_request:
-      if (in.left() == 0 || in.left() > max_name)
-        return malformed("bad name in a request for a port");
-      return Request(PortRequest{std::string(in.text(in.left()))});
-    case alive_request: {
-      Registration node = read_registration(in);
-      if (in.failed() || node.name.empty() || !within_bounds(node))
-        return malformed("bad registration");
-      return Request(AliveRequest{std::move(node)});
-    }
+      return decode_port_request(in.text(in.left()));
+    case alive_request:
+      return decode_alive_request(in);
+    case dump_request:
+      return Request(DumpRequest{});
+    case kill_request:
+      return Request(KillRequest{});
+    case stop_request:
+      return decode_stop_request(in.text(in.left()));
     default:
       return malformed("unknown request");
   }
 }
 
+std::string line_of(std::string_view name, std::uint16_t port) {
+  std::string line(line_begin);
+  line += name;
+  line += line_middle;
+  return line += std::to_string(port) + "\n";
+}
+
 /// "name NAME at port PORT"
 std::optional<NamedPort> read_line(std::string_view line) {
-  constexpr std::string_view before = "name ";
-  constexpr std::string_view between = " at port ";
-  const auto middle = line.rfind(between);
-  if (!line.starts_with(before) || middle == std::string_view::npos || middle <= before.size())
+  const auto middle = line.rfind(line_middle);
+  if (!line.starts_with(line_begin) || middle == std::string_view::npos ||
+      middle <= line_begin.size())
     return std::nullopt;
-  NamedPort named{std::string(line.substr(before.size(), middle - before.size())), 0};
-  const std::string_view digits = line.substr(middle + between.size());
+  NamedPort named{std::string(line.substr(line_begin.size(), middle - line_begin.size())), 0};
+  const std::string_view digits = line.substr(middle + line_middle.size());
   const auto [end, error] =
       std::from_chars(digits.data(), digits.data() + digits.size(), named.port);
   if (error != std::errc() || end != digits.data() + digits.size() || named.name.size() > max_name)
@@ -96,11 +139,19 @@ std::optional<NamedPort> read_line(std::string_view line) {
 
 }  // namespace
 
+bool Registration::is_registrable() const {
+  const auto characters = utf8_characters(name);
+  return characters && *characters > 0 && *characters <= max_name_characters && !holds_zero(name) &&
+         extra.size() <= max_extra;
+}
+
 std::string encode(const Request& request) {
   ByteWriter body;
   std::visit([&](const auto& alternative) { write_body(body, alternative); }, request);
+  const std::string frame = body.take();
+  assert(frame.size() <= max_request);
   ByteWriter out;
-  out.counted<std::uint16_t>(body.take());
+  out.counted<std::uint16_t>(frame);
   return out.take();
 }
 
@@ -181,9 +232,12 @@ Result<std::optional<PortAnswer>> decode_port_answer(std::string_view bytes) {
 std::string encode(const NamesAnswer& answer) {
   ByteWriter out;
   out.number(static_cast<std::uint32_t>(answer.mapper_port));
-  for (const NamedPort& named : answer.names)
-    out.text("name " + named.name + " at port " + std::to_string(named.port) + "\n");
+  for (const NamedPort& named : answer.names) out.text(line_of(named.name, named.port));
   return out.take();
+}
+
+std::size_t names_line_size(const Registration& node) {
+  return line_of(node.name, node.port).size();
 }
 
 Result<NamesAnswer> decode_names_answer(std::string_view bytes) {

@@ -4,14 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <boost/asio/read.hpp>
-#include <boost/asio/write.hpp>
 #include <future>
-#include <list>
 #include <random>
 
-#include "muster/discovery/port_mapper_client.h"
-#include "node/test_nodes.h"
+#include "node/port_mapper_world.h"
 
 namespace muster::node {
 namespace {
@@ -20,45 +16,6 @@ using namespace std::chrono_literals;
 using ::testing::HasSubstr;
 namespace asio = boost::asio;
 using tcp = asio::ip::tcp;
-
-/// A port on which nobody listens.  It stays bound, so that the system gives it to nobody else; who
-/// reuses addresses, as nodes do, may listen on it.
-std::uint16_t free_port() {
-  static asio::io_context io;
-  static std::list<tcp::acceptor> kept;
-  tcp::acceptor& acceptor = kept.emplace_back(io, tcp::v4());
-  acceptor.bind(tcp::endpoint(asio::ip::address_v4::loopback(), 0));
-  acceptor.set_option(asio::socket_base::reuse_address(true));
-  return acceptor.local_endpoint().port();
-}
-
-NodeSettings mapped(std::string_view name, std::uint16_t mapper) {
-  auto settings = settings_of(name);
-  settings.use_port_mapper = true;
-  settings.mapper_port = mapper;
-  return settings;
-}
-
-std::vector<std::string> names_at(Loop& loop, std::uint16_t port) {
-  const auto answer = loop.run(port_mapper::names("127.0.0.1", port, 2s));
-  std::vector<std::string> names;
-  if (!answer) return names;
-  for (const auto& entry : answer->names) names.push_back(entry.name);
-  return names;
-}
-
-/// Answers of a raw conversation, until the other side ends it.
-std::string converse(std::uint16_t port, std::string_view request) {
-  asio::io_context io;
-  tcp::socket socket(io);
-  socket.connect(tcp::endpoint(asio::ip::address_v4::loopback(), port));
-  boost::system::error_code error;
-  asio::write(socket, asio::buffer(request), error);
-  std::string answer;
-  std::string piece(4096, '\0');
-  while (!error) answer.append(piece, 0, socket.read_some(asio::buffer(piece), error));
-  return answer;
-}
 
 TEST(PortMapper, IsServedByTheFirstNodeAndUsedByTheOthers) {
   Loop loop;
@@ -205,8 +162,8 @@ TEST(PortMapper, GarbageAndOversizedRequestsEndTheConnectionOnly) {
   using namespace std::string_view_literals;
   EXPECT_EQ(converse(port, "\xff\xff"sv), "");  // Longer than any request.
   EXPECT_EQ(converse(port, "\0\0"sv), "");      // Shorter than any request.
-  EXPECT_EQ(converse(port, "\0\1k"sv), "");     // KILL is not for everybody.
-  EXPECT_EQ(converse(port, "\0\2sa"sv), "");    // Nor is STOP.
+  EXPECT_EQ(converse(port, "\0\1k"sv), "NO");   // KILL is refused, as epmd does it.
+  EXPECT_EQ(converse(port, "\0\2sa"sv), "");    // STOP likewise.
   EXPECT_EQ(converse(port, "GET / HTTP/1.1\r\n"sv), "");
   const unsigned seed = std::random_device{}();
   std::mt19937 random(seed);

@@ -6,6 +6,11 @@
 //   request  length:16 | opcode:8 | body         all numbers big-endian
 //   answer   no length: its size follows from its content, or it ends with the connection (names)
 //
+// Limits are epmd's: a name is 1 to 255 characters of UTF-8 (1,020 bytes) without a zero byte, an
+// Extra field has at most 1,020 bytes, a request at most 3,057.  A registration beyond them is
+// refused with an answer; all else that makes no sense ends the connection.  Ours alone:
+// `max_names_answer`.
+//
 // Decoders of streams return nothing while bytes are missing, an Error where no further byte could
 // help.
 #pragma once
@@ -22,9 +27,11 @@
 namespace muster::port_mapper {
 
 constexpr std::uint16_t default_port = 4369;  ///< ERL_EPMD_PORT is read by callers.
-constexpr std::size_t max_name = 255;
-constexpr std::size_t max_extra = 255;
-constexpr std::size_t max_request = 1024;  ///< Longer ones are an Error: epmd's are shorter, too.
+constexpr std::size_t max_name_characters = 255;
+constexpr std::size_t max_name = 4 * max_name_characters;
+constexpr std::size_t max_extra = 1020;
+constexpr std::size_t max_request = 3057;  ///< Without its length; longer ones are an Error.
+/// Of a list of names: beyond it our server registers nobody, and our client reads no further.
 constexpr std::size_t max_names_answer = std::size_t{256} * 1024;
 
 constexpr std::uint8_t normal_node = 77;
@@ -45,6 +52,8 @@ struct Registration {
   std::string extra = {};
 
   [[nodiscard]] bool is_ours() const { return extra.starts_with(muster_mark); }
+  /// Within epmd's limits; it knows none for the other fields, not even for a port of 0.
+  [[nodiscard]] bool is_registrable() const;
   friend bool operator==(const Registration&, const Registration&) = default;
 };
 
@@ -60,16 +69,28 @@ struct AliveRequest {  ///< ALIVE2_REQ 120: registers for as long as the connect
   Registration node = {};
   friend bool operator==(const AliveRequest&, const AliveRequest&) = default;
 };
-using Request = std::variant<NamesRequest, PortRequest, AliveRequest>;
+struct DumpRequest {  ///< DUMP_REQ 100: as NAMES_REQ, for people who look for a fault.
+  friend bool operator==(const DumpRequest&, const DumpRequest&) = default;
+};
+struct KillRequest {  ///< KILL_REQ 107: end, if no node is registered.
+  friend bool operator==(const KillRequest&, const KillRequest&) = default;
+};
+struct StopRequest {  ///< STOP_REQ 115: forget a node that still runs.
+  std::string name = {};
+  friend bool operator==(const StopRequest&, const StopRequest&) = default;
+};
+using Request =
+    std::variant<NamesRequest, PortRequest, AliveRequest, DumpRequest, KillRequest, StopRequest>;
 
-/// With its length in front.  Asserts the bounds of name and extra.
+/// With its length in front.  Asserts that it fits.
 [[nodiscard]] std::string encode(const Request& request);
 
 struct DecodedRequest {
   Request request;
   std::size_t size = 0;  ///< Bytes of the buffer that it took.
 };
-/// Errors: unknown opcode, a length of 0 or above max_request, fields that leave their frame.
+/// Errors: unknown opcode, a length of 0 or above max_request, fields that leave their frame, names
+/// that are empty, hold a zero byte or (in questions) are beyond the limits.
 Result<std::optional<DecodedRequest>> decode_request(std::string_view bytes);
 
 // Answers.
@@ -105,6 +126,8 @@ struct NamesAnswer {
   friend bool operator==(const NamesAnswer&, const NamesAnswer&) = default;
 };
 [[nodiscard]] std::string encode(const NamesAnswer& answer);
+/// The size of one line of it.
+[[nodiscard]] std::size_t names_line_size(const Registration& node);
 /// `bytes` is the whole answer.  Errors: fewer than four bytes, a port beyond 16 bits.
 Result<NamesAnswer> decode_names_answer(std::string_view bytes);
 
