@@ -106,13 +106,15 @@ Result<void> TlsTrust::expect(SSL* connection, const std::string& host, bool is_
   X509_VERIFY_PARAM* wanted = ::SSL_get0_param(connection);
   ::X509_VERIFY_PARAM_set_hostflags(
       wanted, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+  // The final dot of a complete name is for DNS alone: certificates and SNI leave it out.
+  std::string name = host;
+  if (!is_address && name.ends_with('.')) name.pop_back();
   const bool is_set = is_address
-                          ? ::X509_VERIFY_PARAM_set1_ip_asc(wanted, host.c_str()) == 1
-                          : ::X509_VERIFY_PARAM_set1_host(wanted, host.data(), host.size()) == 1;
+                          ? ::X509_VERIFY_PARAM_set1_ip_asc(wanted, name.c_str()) == 1
+                          : ::X509_VERIFY_PARAM_set1_host(wanted, name.data(), name.size()) == 1;
   // An address is no name to be asked for (RFC 6066).
-  const bool is_named =
-      is_address || ::SSL_ctrl(connection, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
-                               const_cast<char*>(host.c_str())) == 1;
+  const bool is_named = is_address || ::SSL_ctrl(connection, SSL_CTRL_SET_TLSEXT_HOSTNAME,
+                                                 TLSEXT_NAMETYPE_host_name, name.data()) == 1;
   if (!is_set || !is_named) return bad_input("'" + host + "' cannot be the name of a server");
   return {};
 }
