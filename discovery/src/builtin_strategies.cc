@@ -63,7 +63,9 @@ void add_builtin_strategies(StrategyRegistry& registry) {
   registry.add("erlang_hosts", read_erlang_hosts);
   registry.add("local_epmd", read_local_epmd);
   registry.add("none", read_none);
+  add_etcd_strategy(registry);
   add_gossip_strategy(registry);
+  add_rancher_strategy(registry);
   add_kubernetes_strategy(registry);
   add_peer_list_strategies(registry);
 }

@@ -11,7 +11,9 @@ namespace muster::discovery {
 void add_builtin_strategies(StrategyRegistry& registry);
 
 // Its parts, one per family.
+void add_etcd_strategy(StrategyRegistry& registry);
 void add_gossip_strategy(StrategyRegistry& registry);
+void add_rancher_strategy(StrategyRegistry& registry);
 void add_kubernetes_strategy(StrategyRegistry& registry);
 void add_peer_list_strategies(StrategyRegistry& registry);
 

@@ -2,15 +2,11 @@
 #include "muster/discovery/strategy_registry.h"
 
 #include <algorithm>
-#include <array>
 
 #include "builtin_strategies.h"
 
 namespace muster::discovery {
 namespace {
-
-// Of libcluster's and our own list; said apart from a misspelling.
-constexpr std::array not_built_yet{"rancher", "etcd"};
 
 std::string listed(const std::vector<std::string>& names) {
   std::string text;
@@ -67,11 +63,8 @@ std::optional<StrategyRegistry::Make> StrategyRegistry::read(Fields& topology) c
   const auto found = strategies_.find(name);
   if (found == strategies_.end()) {
     const std::string hint = did_you_mean(name, names());
-    if (std::ranges::find(not_built_yet, name) != not_built_yet.end())
-      topology.reject("strategy", "'" + name + "' is not built yet; there are " + listed(names()));
-    else
-      topology.reject("strategy", "'" + name.substr(0, 60) + "' is unknown" +
-                                      (hint.empty() ? "; there are " + listed(names()) : hint));
+    topology.reject("strategy", "'" + name.substr(0, 60) + "' is unknown" +
+                                    (hint.empty() ? "; there are " + listed(names()) : hint));
     return std::nullopt;
   }
   Make make = found->second(config);

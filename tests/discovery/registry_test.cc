@@ -69,17 +69,11 @@ TEST_F(RegistryTest, AnUnknownStrategyNamesTheNearest) {
 }
 
 TEST_F(RegistryTest, AnUnknownStrategyFarFromAllListsThem) {
-  EXPECT_THAT(wrong("{strategy: zookeeper}"),
-              ElementsAre("m.yaml:2:17: topologies.x.strategy 'zookeeper' is unknown; there are "
-                          "epmd, erlang_hosts, "
-                          "gossip, none"));
-}
-
-TEST_F(RegistryTest, AStrategyThatIsNotBuiltYetSaysSo) {
   EXPECT_THAT(
-      wrong("{strategy: etcd, config: {prefix: /x/}}"),
-      ElementsAre("m.yaml:2:17: topologies.x.strategy 'etcd' is not built yet; there are epmd, "
-                  "erlang_hosts, gossip, none"));
+      wrong("{strategy: zookeeper}"),
+      ElementsAre("m.yaml:2:17: topologies.x.strategy 'zookeeper' is unknown; there are dns_poll, "
+                  "dns_srv, epmd, erlang_hosts, etcd, exec, file, gossip, kubernetes, "
+                  "kubernetes_dns, kubernetes_dns_srv, local_epmd, none, rancher"));
 }
 
 TEST_F(RegistryTest, AMissingStrategyIsAnError) {
