@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 #include "hosts_file.h"
 
@@ -109,15 +110,10 @@ void ErlangHostsMachine::names_found(Now now, const std::string& name,
                                      const Result<std::vector<std::string>>& names) {
   Host& host = hosts_.at(name);
   if (names) {
-    if (!host.failure.empty() && host.has_answered)
-      sink_.note(Level::info, "the port mapper of " + name + " answers again");
-    host = {.names = *names, .has_answered = true, .failure = {}};
+    if (host.missed) sink_.note(Level::info, "the port mapper of " + name + " answers");
+    host = {.names = *names, .has_answered = true};
   } else {
     ++counters_["host_failures"];
-    if (host.failure.empty() && host.has_answered)
-      sink_.note(Level::warn,
-                 "the port mapper of " + name +
-                     " does not answer; its nodes stay listed: " + names.error().text());
     host.failure = names.error().text();
   }
   ask_more();
@@ -136,7 +132,9 @@ void ErlangHostsMachine::finish(Now now) {
         peers.insert(Peer{*node});
   }
   if (!any_answered) return report_unknown(now, failures);
+  tell_the_missed();
   Pass pass = Pass::list(std::move(peers));
+  pass.reason = failures;
   pass.disconnects = false;
   pass.took = now.mono - started_;
   pass_at_ = after(now.mono, timeout_);
@@ -146,6 +144,16 @@ void ErlangHostsMachine::finish(Now now) {
     pass_at_ = std::min(pass_at_, after(now.mono, retry_.next(++seed_ * 0x9E3779B97F4A7C15u)));
   rest(now);
   sink_.report(std::move(pass));
+}
+
+/// Once for each host that no longer answers, or never did while others do.
+void ErlangHostsMachine::tell_the_missed() {
+  for (auto& [name, host] : hosts_) {
+    if (host.failure.empty() || std::exchange(host.missed, true)) continue;
+    sink_.note(Level::warn, "the port mapper of " + name + " does not answer" +
+                                (host.has_answered ? "; its nodes stay listed: " : ": ") +
+                                host.failure);
+  }
 }
 
 void ErlangHostsMachine::report_unknown(Now now, std::string reason) {

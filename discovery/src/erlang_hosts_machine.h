@@ -5,7 +5,7 @@
 // A pass is due at the start, every `timeout`, when the file's content changed (looked at every 5 s
 // at least), and, with backoff, while a host did not answer.  A host that does not answer keeps the
 // names that it gave last: an absent port mapper proves nothing about nodes.  For the same reason
-// passes never disconnect.
+// passes never disconnect.  Which hosts do not answer, and why, stands in the pass.
 //
 // Unknown: no file, no host in it, or no host has ever answered.
 #pragma once
@@ -43,7 +43,8 @@ class ErlangHostsMachine : public StrategyMachine {
   struct Host {
     std::vector<std::string> names;  // Of its last answer.
     bool has_answered = false;
-    std::string failure;  // Of the last question; empty: it answered.
+    std::string failure = {};  // Of the last question; empty: it answered.
+    bool missed = false;       // That it does not answer has been said.
   };
 
   [[nodiscard]] bool busy() const { return reading_ || !asked_.empty(); }
@@ -55,6 +56,7 @@ class ErlangHostsMachine : public StrategyMachine {
   void ask_more();
   void names_found(Now now, const std::string& host, const Result<std::vector<std::string>>& names);
   void finish(Now now);
+  void tell_the_missed();
   void report_unknown(Now now, std::string reason);
   void rest(Now now);
 

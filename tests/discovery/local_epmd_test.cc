@@ -10,7 +10,6 @@
 #include <list>
 
 #include "discovery/real_epmd.h"
-
 #include "local_epmd_machine.h"
 #include "muster/discovery/port_mapper_wire.h"
 #include "muster/discovery/strategy_registry.h"

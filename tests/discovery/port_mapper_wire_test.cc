@@ -67,6 +67,42 @@ TEST(PortMapperWire, RefusesRequestsThatNoFurtherByteCouldMend) {
   EXPECT_FALSE(decode_request("\x00\x0e\x78\x11\x12\x4d\x00\x00\x06\x00\x05\x00\xff\x61\x00\x00"s));
 }
 
+TEST(PortMapperWire, ReadsWhatStopsAServerOrANode) {
+  for (const Request& request :
+       std::vector<Request>{DumpRequest{}, KillRequest{}, StopRequest{"web-1"}}) {
+    const std::string bytes = encode(request);
+    EXPECT_EQ(decode_request(bytes).value()->request, request);
+  }
+  EXPECT_EQ(encode(Request(KillRequest{})), "\x00\x01\x6b"s);
+  EXPECT_FALSE(decode_request("\x00\x01\x73"s));      // STOP whom?
+  EXPECT_FALSE(decode_request("\x00\x02\x73\x00"s));  // Nobody.
+}
+
+TEST(PortMapperWire, KnowsWhatMayBeRegistered) {
+  const auto with = [](std::string name, std::string extra) {
+    return Registration{.name = std::move(name), .extra = std::move(extra)}.is_registrable();
+  };
+  EXPECT_TRUE(with("a", ""));
+  EXPECT_FALSE(with("", ""));
+  EXPECT_FALSE(with("a\0b"s, ""));
+  EXPECT_TRUE(with(std::string(255, 'a'), std::string(1020, '\xff')));
+  EXPECT_FALSE(with(std::string(256, 'a'), ""));
+  EXPECT_FALSE(with("a", std::string(1021, 'a')));
+  EXPECT_FALSE(with("\xff", ""));
+  // The largest of them fits a request.
+  std::string longest;
+  for (int i = 0; i < 255; ++i) longest += "\xf0\x9f\x98\x88";
+  const Registration node{.name = longest, .extra = std::string(1020, 'x')};
+  EXPECT_TRUE(node.is_registrable());
+  EXPECT_EQ(decode_request(encode(Request(AliveRequest{node}))).value()->request,
+            Request(AliveRequest{node}));
+}
+
+TEST(PortMapperWire, ARegistrationBeyondTheLimitsIsReadSoThatItCanBeRefused) {
+  const AliveRequest request{{.name = std::string(600, 'a')}};
+  EXPECT_EQ(decode_request(encode(Request(request))).value()->request, Request(request));
+}
+
 TEST(PortMapperWire, SkipsAndCountsLinesThatMakeNoSense) {
   const auto answer =
       decode_names_answer(

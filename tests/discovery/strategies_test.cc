@@ -207,12 +207,27 @@ TEST_F(ErlangHostsTest, AHostThatNoLongerAnswersKeepsItsNodes) {
   names.erase("h2");
   run(10s);
   EXPECT_THAT(names_of(sink.passes.back()), ElementsAre("b@h1", "c@h2"));
-  ASSERT_EQ(sink.notes.size(), 1u);
-  EXPECT_THAT(sink.notes[0], HasSubstr("the port mapper of h2 does not answer"));
+  EXPECT_EQ(sink.passes.back().reason, "h2 refused");
+  run(1min);
+  EXPECT_THAT(sink.notes, ElementsAre("the port mapper of h2 does not answer; its nodes stay "
+                                      "listed: h2 refused"));
   names["h2"] = {"d"};
-  run(20s);
+  run(1min);
   EXPECT_THAT(names_of(sink.passes.back()), ElementsAre("b@h1", "d@h2"));
+  EXPECT_EQ(sink.passes.back().reason, "");
   EXPECT_EQ(sink.notes.size(), 2u);
+  EXPECT_EQ(sink.notes.back(), "the port mapper of h2 answers");
+}
+
+TEST_F(ErlangHostsTest, AHostThatNeverAnsweredIsSaidOnceAndNamedInEveryPass) {
+  files["/work-dir/.hosts.erlang"] = "'h1'. 'h2'. 'h3'.";
+  names = {{"h1", {"b"}}};
+  start(1s);
+  run(1min);
+  EXPECT_EQ(sink.passes.back().kind, Pass::Kind::list);
+  EXPECT_EQ(sink.passes.back().reason, "h2 refused; h3 refused");
+  EXPECT_THAT(sink.notes, ElementsAre("the port mapper of h2 does not answer: h2 refused",
+                                      "the port mapper of h3 does not answer: h3 refused"));
 }
 
 TEST_F(ErlangHostsTest, WithoutATimeoutHostsAreAskedOnceUntilTheFileChanges) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Untrusted: whoever connects to the port mapper, and whoever answers on its port.  The first byte
-// chooses the decoder; what decodes must encode to something that decodes to the same.
+// chooses the decoder; what decodes must encode to something that decodes to the same, and what may
+// be registered must fit the answer about it.
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
@@ -18,6 +19,10 @@ void check_request(std::string_view bytes) {
   assert((*decoded)->size <= bytes.size());
   const auto again = mapper::decode_request(mapper::encode((*decoded)->request));
   assert(again && *again && (*again)->request == (*decoded)->request);
+  const auto* alive = std::get_if<mapper::AliveRequest>(&(*decoded)->request);
+  if (!alive || !alive->node.is_registrable()) return;
+  const auto told = mapper::decode_port_answer(mapper::encode(mapper::PortAnswer{alive->node}));
+  assert(told && *told && (*told)->node == alive->node);
 }
 
 void check_alive(std::string_view bytes) {

@@ -40,7 +40,7 @@ struct Pass {
 
   Kind kind = Kind::unknown;
   PeerSet peers = {};
-  std::string reason = {};  ///< Why it is unknown.
+  std::string reason = {};  ///< Why it is unknown; of a list: what it lacks.
   /// Whether a peer that is missing from it is to be disconnected, too.  False for sources that
   /// hear of peers rather than list them (gossip, port mappers): there, missing means no more than
   /// "no longer redialled".
