@@ -55,7 +55,7 @@ NamespaceMachine::NamespaceMachine(Options options, std::uint64_t seed, Owner& o
 
 void NamespaceMachine::wake(Now now) {
   if (now.mono < next_wake()) return;
-  if (step_ == Step::watching) close_watch();  // A new list is due.
+  if (step_ == Step::watching) close_watch(now);  // A new list is due.
   begin(now);
 }
 
@@ -299,19 +299,20 @@ void NamespaceMachine::watch_ended(Now now, const Result<void>& result) {
 /// 410: what we know is too old to go on from.
 void NamespaceMachine::gone(Now now) {
   owner_.count("gone", 1);
-  close_watch();
+  close_watch(now);
   resource_version_.clear();
   const bool is_soon = now.mono - listed_at_ < short_life && listed_at_ != Instant();
   rest(now, is_soon || step_ == Step::listing ? retry_.next(chance()) : Duration::zero());
 }
 
 void NamespaceMachine::list_anew(Now now) {
-  close_watch();
+  close_watch(now);
   resource_version_.clear();
   rest(now, retry_.next(chance()));
 }
 
-void NamespaceMachine::close_watch() {
+void NamespaceMachine::close_watch(Now now) {
+  if (step_ == Step::watching && now.mono - opened_at_ >= short_life) retry_.reset();
   if (const auto open = std::exchange(question_, std::nullopt)) owner_.withdraw(*open);
 }
 

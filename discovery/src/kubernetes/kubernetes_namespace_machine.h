@@ -87,7 +87,7 @@ class NamespaceMachine {
   void list_anew(Now now);
   void fail(Now now, std::string reason, std::optional<Duration> retry_after = {});
   void rest(Now now, Duration wait);
-  void close_watch();
+  void close_watch(Now now);
   [[nodiscard]] bool watches(Now now) const;
   [[nodiscard]] HttpRequest request(std::string url) const;
   [[nodiscard]] Collection collection() const;
