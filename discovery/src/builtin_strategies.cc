@@ -67,6 +67,7 @@ void add_builtin_strategies(StrategyRegistry& registry) {
   add_gossip_strategy(registry);
   add_rancher_strategy(registry);
   add_kubernetes_strategy(registry);
+  add_dns_strategies(registry);
   add_peer_list_strategies(registry);
 }
 

@@ -15,6 +15,7 @@ void add_etcd_strategy(StrategyRegistry& registry);
 void add_gossip_strategy(StrategyRegistry& registry);
 void add_rancher_strategy(StrategyRegistry& registry);
 void add_kubernetes_strategy(StrategyRegistry& registry);
+void add_dns_strategies(StrategyRegistry& registry);
 void add_peer_list_strategies(StrategyRegistry& registry);
 
 }  // namespace muster::discovery

@@ -122,6 +122,7 @@ struct LookUp {
   std::vector<std::string> servers = {};  ///< "10.0.0.2", "10.0.0.2:5353", "[::1]:53"; empty: the
                                           ///< system's.
   bool search = false;                    ///< Try the system's search list for relative names.
+  bool target_addresses = true;           ///< Of services: look these up, too.
   Duration within = {};
 };
 struct LookedUp {
@@ -134,8 +135,9 @@ struct LookedUp {
   Kind kind = Kind::failed;
   std::string reason = {};                  ///< Unless found.
   std::vector<std::string> addresses = {};  ///< IPv4, then IPv6 in its short form.
-  std::vector<Service> services = {};
-  Duration ttl = {};  ///< The least of all records.
+  std::vector<Service> services = {};       ///< Those of the best priority first.
+  Duration ttl = {};                        ///< The least of all records.
+  std::size_t skipped = 0;                  ///< Records that could not be used.
 };
 
 /// One HTTP/1.1 request.  Redirects are not followed.
