@@ -22,7 +22,7 @@ struct Certificate {
 class Authority {
  public:
   struct Subject {
-    std::string name = "server";
+    std::string name = "server";        ///< Its CommonName; empty: none.
     std::string also = "IP:127.0.0.1";  ///< As OpenSSL writes it: "DNS:a,IP:::1".
     std::chrono::seconds valid_from = -std::chrono::hours(1);  ///< From now on, both.
     std::chrono::seconds valid_until = std::chrono::hours(24);
@@ -68,7 +68,8 @@ class Authority {
     ::X509_set_pubkey(made.get(), key);
     X509_NAME* name = ::X509_get_subject_name(made.get());
     const auto* bytes = reinterpret_cast<const unsigned char*>(subject.name.c_str());
-    ::X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, bytes, -1, -1, 0);
+    if (!subject.name.empty())
+      ::X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, bytes, -1, -1, 0);
     ::X509_set_issuer_name(made.get(), name);
     add(made.get(), NID_basic_constraints, constraints);
     if (!subject.also.empty()) add(made.get(), NID_subject_alt_name, subject.also.c_str());

@@ -3,6 +3,7 @@
 
 #include <openssl/evp.h>
 
+#include <algorithm>
 #include <boost/asio/ip/address.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
@@ -58,6 +59,13 @@ bool flag_in(const json::object& fields, const char* name) {
   const json::value* value = fields.if_contains(name);
   const bool* flag = value ? value->if_bool() : nullptr;
   return flag && *flag;
+}
+
+std::string first_line(std::string_view text) {
+  const auto is_printable = [](char byte) { return byte >= ' ' && byte <= '~'; };
+  const auto end = std::ranges::find_if_not(text, is_printable);
+  const auto size = static_cast<std::size_t>(end - text.begin());
+  return std::string(text.substr(0, std::min(size, most_message_bytes)));
 }
 
 /// What a stream says comes wrapped.
@@ -187,7 +195,10 @@ std::string watch(std::string_view prefix, std::int64_t from_revision) {
 Refusal read_refusal(std::string_view body) {
   Refusal refusal;
   const auto fields = parse(body);
-  if (!fields) return refusal;
+  if (!fields) {  // A few come as plain text.
+    refusal.message = first_line(body);
+    return refusal;
+  }
   const json::object* nested = object_in(*fields, "error");  // In a stream.
   const json::object& said = nested ? *nested : *fields;
   const auto code = number_in(said, nested ? "grpc_code" : "code");
