@@ -207,6 +207,7 @@ json::value topologies_json(const std::vector<discovery::TopologyStatus>& topolo
     object["age_ms"] = topology.last_pass ? json::value(milliseconds(now - topology.last_pass_at))
                                           : json::value(nullptr);
     object["took_ms"] = milliseconds(topology.took);
+    object["paused"] = topology.paused;
     object["holds_back_drop"] = topology.holds_back_drop;
     json::array peers;
     for (const discovery::PeerStatus& peer : topology.peers) {

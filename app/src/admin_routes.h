@@ -44,6 +44,9 @@ class AdminRoutes {
   Answer put_key(std::string table, cache::Key key, const HttpRequest& request);
   Answer delete_key(std::string table, cache::Key key);
 
+  Answer topology(const HttpRequest& request);
+  [[nodiscard]] HttpResponse add_topology(const HttpRequest& request);
+
   Answer connect(NodeName name, std::string address);
   Answer disconnect(NodeName name);
   Answer forget(NodeName name);

@@ -43,6 +43,7 @@ HttpResponse done_reply(const Result<void>& done) {
 
 AdminRoutes::Answer AdminRoutes::post(const HttpRequest& request) {
   const std::string_view verb = request.segment(1);
+  if (verb == "topologies") co_return co_await topology(request);
   if (verb == "unsplit" && request.segment(2) == "replay") co_return co_await replay(request);
   if (request.path.size() != 2 || !parts_.node) co_return refused(404, "there is nothing here");
   if (verb == "leave") co_return co_await leave();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What flags and environment change in a Config, and the defaults that depend on other values.
 #include <algorithm>
+#include <charconv>
+#include <sstream>
 
 #include "config_text.h"
 #include "muster/app/config.h"
@@ -82,6 +84,16 @@ class Applier {
       reject("log-level", level.error().text());
   }
 
+  void take_wait(const Overrides& overrides) {
+    if (overrides.wait_for) take_wait_for(*overrides.wait_for);
+    if (!overrides.wait_deadline) return;
+    const auto deadline = parse_duration(*overrides.wait_deadline);
+    if (deadline)
+      config_.wait_deadline = *deadline;
+    else
+      reject("wait-deadline", deadline.error().text());
+  }
+
   /// Where the Redis port is when nobody says; beside "any that is free" is any that is free.
   static std::uint16_t next(std::uint16_t port) {
     if (port == 0) return 0;
@@ -96,6 +108,23 @@ class Applier {
   }
   void reject(std::string flag, const std::string& what) {
     problems_.add(bad_input(typed(std::move(flag)) + " " + what));
+  }
+  /// "2", or "a@host,b@host".
+  void take_wait_for(const std::string& text) {
+    std::size_t count = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+    if (error == std::errc() && end == text.data() + text.size()) {
+      config_.wait_for.peers = count;
+      return;
+    }
+    std::istringstream words(text);
+    for (std::string word; std::getline(words, word, ',');) {
+      auto name = NodeName::parse(word);
+      if (!name)
+        return reject("wait-for", "is neither a number of peers nor names like a@host,b@host: " +
+                                      name.error().text());
+      config_.wait_for.names.push_back(std::move(*name));
+    }
   }
   void take_name(std::string flag, Result<NodeName> name) {
     if (!name) return reject(std::move(flag), "is no node name: " + name.error().text());
@@ -144,6 +173,8 @@ Overrides overrides_from_environment(const Lookup& lookup) {
   overrides.log_level = get("MUSTER_LOG_LEVEL");
   overrides.port = get("MUSTER_PORT");
   overrides.resp_port = get("MUSTER_RESP_PORT");
+  overrides.wait_for = get("MUSTER_WAIT_FOR");
+  overrides.wait_deadline = get("MUSTER_WAIT_DEADLINE");
   return overrides;
 }
 
@@ -154,6 +185,7 @@ void apply(const Overrides& overrides, Origin origin, Config& config, Problems& 
   applier.take_addresses(overrides);
   applier.take_topology(overrides);
   applier.take_level(overrides);
+  applier.take_wait(overrides);
   config.allow_fault_injection |= overrides.allow_fault_injection;
   config.show_keys |= overrides.show_keys;
 }

@@ -121,8 +121,8 @@ void HttpServer::Impl::accepted(tcp::socket socket, bool loopback) {
 
 asio::awaitable<void> HttpServer::Impl::serve(Connection& connection) {
   beast::flat_buffer buffer(header_max + body_max);
-  while (!stopping_ && co_await serve_one(connection, buffer)) {
-  }
+  bool more = true;
+  while (more && !stopping_) more = co_await serve_one(connection, buffer);
   error_code ignored;
   connection.stream.socket().shutdown(tcp::socket::shutdown_both, ignored);
 }

@@ -5,6 +5,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cstdlib>
+#include <map>
 #include <optional>
 
 #include "clock.h"
@@ -82,13 +83,26 @@ class Instance::Impl {
     if (auto opened = co_await node_.open(); !opened) co_return opened;
     if (auto opened = co_await cache_.open(); !opened) co_return opened;
     if (config_.unsplit) unsplit_.emplace(cache_, unsplit_options(config_), log_);
-    node_.on_event([this](Now, const node::NodeEvent&) {
-      if (topologies_) topologies_->links_changed();
+    node_.on_event([this](Now, const node::NodeEvent& event) {
+      if (!topologies_) return;
+      if (event.kind == node::NodeEvent::Kind::left) topologies_->left(event.node.name);
+      topologies_->links_changed();
     });
     // The ports listen first: a port in use is told before anybody hears of this node.
     if (auto ports = co_await on_strand(&Impl::open_ports); !ports) co_return ports;
     if (auto started = co_await node_.start(); !started) co_return started;
     if (auto started = co_await cache_.start(); !started) co_return started;
+    co_return co_await on_strand(&Impl::discover);
+  }
+
+  asio::awaitable<Result<void>> wait_for_peers() {
+    auto waiting = topologies_->wait_for(config_.wait_for, config_.wait_deadline);
+    co_return co_await asio::co_spawn(node_.strand(), std::move(waiting), asio::use_awaitable);
+  }
+
+  asio::awaitable<Result<void>> reload(Config config) {
+    config_.topologies = std::move(config.topologies);
+    config_.connect = std::move(config.connect);
     co_return co_await on_strand(&Impl::discover);
   }
 
@@ -108,7 +122,8 @@ class Instance::Impl {
     return {.node = &node_,
             .cache = &cache_,
             .unsplit = unsplit_ ? &*unsplit_ : nullptr,
-            .topologies = topologies_ ? &*topologies_ : nullptr};
+            .topologies = topologies_ ? &*topologies_ : nullptr,
+            .strategies = &registry_};
   }
 
   [[nodiscard]] std::vector<std::string> banner() const;
@@ -153,20 +168,43 @@ class Instance::Impl {
     topologies_.emplace(node_.strand(), node_.plumbing(), std::move(options));
   }
 
+  /// Brings the topologies that run in line with the configuration; those that were added by hand
+  /// are left alone.
   asio::awaitable<Result<void>> discover() {
-    for (const auto& plan : config_.topologies) {
-      if (!plan.enabled) continue;
-      auto added = topologies_->add(plan);
-      if (!added) co_return added;
+    auto plans = enabled_plans();
+    if (!plans) co_return plans.error();
+    std::vector<std::string> gone;
+    for (const auto& [name, text] : configured_)
+      if (!plans->contains(name) || plans->at(name).text != text) gone.push_back(name);
+    for (const std::string& name : gone) {
+      configured_.erase(name);
+      (void)co_await topologies_->remove(name);  // Somebody may have removed it by hand.
     }
-    if (config_.connect.empty()) co_return Result<void>();
+    Result<void> outcome;
+    for (const auto& [name, plan] : *plans) {
+      if (configured_.contains(name)) continue;
+      auto added = topologies_->add(plan);
+      if (added)
+        configured_[name] = plan.text;
+      else if (outcome)
+        outcome = std::move(added);
+    }
+    co_return outcome;
+  }
+
+  [[nodiscard]] Result<std::map<std::string, discovery::TopologyPlan>> enabled_plans() const {
+    std::map<std::string, discovery::TopologyPlan> plans;
+    for (const auto& plan : config_.topologies)
+      if (plan.enabled) plans[plan.name] = plan;
+    if (config_.connect.empty()) return plans;
     // `connect:` is a static list that nobody else lists.
     std::vector<Settings> hosts;
     for (const NodeName& name : config_.connect) hosts.emplace_back(name.text());
     auto plan = discovery::plan_topology(
         "connect", "epmd", Settings::map({{"hosts", Settings::list(std::move(hosts))}}), registry_);
-    if (!plan) co_return plan.error();
-    co_return topologies_->add(*plan);
+    if (!plan) return plan.error();
+    plans[plan->name] = std::move(*plan);
+    return plans;
   }
 
   asio::awaitable<void> close_ports() {
@@ -183,6 +221,7 @@ class Instance::Impl {
   cache::Cache cache_;
   std::optional<unsplit::Unsplit> unsplit_;
   std::optional<discovery::Topologies> topologies_;
+  std::map<std::string, std::string> configured_;  // Those of the configuration, with their texts.
   std::optional<Admin> admin_;
   std::optional<RedisPort> redis_;
 };
@@ -212,6 +251,10 @@ Instance::Instance(asio::any_io_executor executor, Config config, Log log,
                                    std::move(on_left))) {}
 Instance::~Instance() = default;
 asio::awaitable<Result<void>> Instance::start() { return impl_->start(); }
+asio::awaitable<Result<void>> Instance::wait_for_peers() { return impl_->wait_for_peers(); }
+asio::awaitable<Result<void>> Instance::reload(Config config) {
+  return impl_->reload(std::move(config));
+}
 asio::awaitable<void> Instance::stop(Leave leave) { return impl_->stop(leave); }
 Parts Instance::parts() { return impl_->parts(); }
 std::vector<std::string> Instance::banner() const { return impl_->banner(); }

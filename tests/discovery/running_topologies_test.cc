@@ -4,7 +4,9 @@
 #include <gmock/gmock.h>
 
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
 
 #include "muster/discovery/poller.h"
 #include "muster/discovery/test_kit.h"
@@ -216,6 +218,21 @@ TEST_F(RunningTopologies, WaitingEndsWithStop) {
   finish(topologies_.stop());
   EXPECT_TRUE(eventually([&] { return !result.empty(); }));
   EXPECT_EQ(result, "topologies are stopping");
+}
+
+TEST_F(RunningTopologies, WaitingCanBeCancelled) {
+  using namespace asio::experimental::awaitable_operators;
+  bool ended = false;
+  const auto soon = [](asio::any_io_executor executor) -> asio::awaitable<void> {
+    asio::steady_timer timer(executor, 50ms);
+    co_await timer.async_wait(asio::use_awaitable);
+  };
+  const auto race = [&]() -> asio::awaitable<void> {
+    (void)co_await (topologies_.wait_for({.peers = 1}, 1h) || soon(io_.get_executor()));
+    ended = true;
+  };
+  asio::co_spawn(io_, race(), [](const std::exception_ptr&) {});
+  EXPECT_TRUE(eventually([&] { return ended; }));
 }
 
 TEST_F(RunningTopologies, APeerThatLeftIsLeftAloneWithoutAWord) {

@@ -30,6 +30,7 @@ class CommandLine {
     add_verbs();
     add_unsplit();
     add_fault();
+    add_topology();
   }
 
   int run(int count, char** words) {
@@ -105,7 +106,9 @@ class CommandLine {
   void add_start() {
     CLI::App* app = add(app_, "start", "Start a node and stay with it until it is told to end",
                         "  muster start --sname a --port 4000\n"
-                        "  muster start strategies.yaml --topology local --name a@127.0.0.1\n",
+                        "  muster start strategies.yaml --topology local --name a@127.0.0.1\n"
+                        "  muster start cluster.yaml --wait-for 2 --wait-deadline 1m\n"
+                        "SIGHUP reads topologies and `connect:` of FILE again; SIGTERM leaves.\n",
                         start);
     add_node_flags(app);
     Overrides& o = options_.overrides;
@@ -114,6 +117,9 @@ class CommandLine {
     option(app, "--dir", o.dir, "Where tables are kept (./muster-data/<full name>)");
     option(app, "--link-port", o.link_port, "Port of links, N or A-B for firewalls (any)");
     option(app, "--password-file", o.password_file, "First line: what clients must know");
+    option(app, "--wait-for", o.wait_for,
+           "Peers to wait for before it is up: how many, or names like b@host,c@host");
+    option(app, "--wait-deadline", o.wait_deadline, "How long; then it ends with status 1 (30s)");
     app->add_flag("--allow-fault-injection", o.allow_fault_injection, "muster fault works on it");
     app->add_flag("--show-keys", o.show_keys, "Listings show keys as they are, not hashed");
   }
@@ -198,6 +204,23 @@ class CommandLine {
               "NODE", "Two nodes", 2, 2);
     speaks(
         add(*group, "heal", "All that was cut works again", "  muster fault heal\n", fault_heal));
+  }
+
+  void add_topology() {
+    CLI::App* group = app_.add_subcommand("topology", "Change the topologies of a running node");
+    group->require_subcommand(1);
+    CLI::App* adds = speaks(add(*group, "add", "Start a topology of a file, enabled there or not",
+                                "  muster topology add lan strategies.yaml\n", topology_add));
+    has_words(adds, "NAME FILE", "The topology, and the file that has it", 2, 2);
+    const auto changes = [&](const char* name, const char* help, const char* examples, Verb verb) {
+      has_words(speaks(add(*group, name, help, examples, verb)), "NAME", "The topology", 1, 1);
+    };
+    changes("pause", "It looks no more; its peers are neither dialled nor disconnected",
+            "  muster topology pause lan\n", topology_pause);
+    changes("resume", "It goes on", "  muster topology resume lan\n", topology_resume);
+    changes("refresh", "It looks around anew, and dials at once who is not linked",
+            "  muster topology refresh lan\n", topology_refresh);
+    changes("remove", "It ends; links stay", "  muster topology remove lan\n", topology_remove);
   }
 
   Options& options_;

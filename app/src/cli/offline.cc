@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Verbs that need no running node.
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/redirect_error.hpp>
@@ -11,6 +14,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <map>
+#include <optional>
 
 #include "muster/app/instance.h"
 #include "muster/discovery/port_mapper_client.h"
@@ -54,31 +58,100 @@ class LookOnly final : public discovery::Plumbing {
   [[nodiscard]] std::set<NodeName> list_nodes() override { return {}; }
 };
 
-void print_pass(const std::string& topology, const discovery::Pass& pass, bool as_json) {
-  const bool unknown = pass.kind == discovery::Pass::Kind::unknown;
-  if (as_json) {
+/// The last pass of each topology, and whether it was told.
+class Seen {
+ public:
+  Seen(const Config& config, const Options& options) : options_(options) {
+    for (const auto& plan : config.topologies)
+      if (plan.enabled) topologies_[plan.name].strategy = plan.strategy;
+  }
+
+  void take(const std::string& topology, const discovery::Pass& pass) {
+    Topology& seen = topologies_[topology];
+    const bool same =
+        seen.pass && seen.pass->peers == pass.peers && seen.pass->reason == pass.reason;
+    seen.pass = pass;
+    if (!same && !options_.once) print(topology, seen);
+  }
+  [[nodiscard]] bool all_reported() const {
+    return std::ranges::all_of(topologies_,
+                               [](const auto& each) { return each.second.pass.has_value(); });
+  }
+  /// Failure where one does not know its peers.
+  [[nodiscard]] int print_all() const {
+    int status = success;
+    for (const auto& [name, seen] : topologies_) {
+      print(name, seen);
+      if (!seen.pass || seen.pass->kind == discovery::Pass::Kind::unknown) status = failure;
+    }
+    return status;
+  }
+
+ private:
+  struct Topology {
+    std::string strategy = {};
+    std::optional<discovery::Pass> pass = {};
+  };
+
+  void print(const std::string& name, const Topology& seen) const {
+    static const discovery::Pass none = discovery::Pass::unknown("it has not answered yet");
+    const discovery::Pass& pass = seen.pass ? *seen.pass : none;
+    if (options_.json)
+      print_json(name, seen.strategy, pass);
+    else
+      print_text(name, pass);
+    std::fflush(stdout);
+  }
+  static void print_json(const std::string& name, const std::string& strategy,
+                         const discovery::Pass& pass) {
     json::array peers;
     for (const Peer& peer : pass.peers)
       peers.push_back(
           json::object{{"name", peer.name.text()}, {"address", peer.address}, {"port", peer.port}});
-    const json::object line{{"topology", topology},
-                            {"known", !unknown},
-                            {"reason", pass.reason},
-                            {"peers", std::move(peers)}};
+    const json::object line{
+        {"topology", name},
+        {"strategy", strategy},
+        {"known", pass.kind != discovery::Pass::Kind::unknown},
+        {"reason", pass.reason},
+        {"took_us", std::chrono::floor<std::chrono::microseconds>(pass.took).count()},
+        {"peers", std::move(peers)}};
     std::puts(json::serialize(line).c_str());
-  } else if (unknown) {
-    std::printf("%s: unknown: %s\n", topology.c_str(), pass.reason.c_str());
-  } else {
+  }
+  static void print_text(const std::string& name, const discovery::Pass& pass) {
+    const std::string took =
+        pass.took == Duration::zero() ? "" : fmt::format("  [{:.1f} ms]", milliseconds(pass.took));
+    if (pass.kind == discovery::Pass::Kind::unknown) {
+      std::printf("%s: unknown: %s%s\n", name.c_str(), pass.reason.c_str(), took.c_str());
+      return;
+    }
     std::string names;
     for (const Peer& peer : pass.peers)
       names += " " + peer.name.text() +
                (peer.port == 0 ? "" : " (" + peer.address + ":" + std::to_string(peer.port) + ")");
-    std::printf("%s:%s\n", topology.c_str(), names.empty() ? " nobody" : names.c_str());
+    std::printf("%s:%s%s\n", name.c_str(), names.empty() ? " nobody" : names.c_str(), took.c_str());
   }
-  std::fflush(stdout);
+  static double milliseconds(Duration value) {
+    return std::chrono::duration<double, std::milli>(value).count();
+  }
+
+  const Options& options_;
+  std::map<std::string, Topology> topologies_;
+};
+
+/// Three intervals of gossip, and until all have answered at least once.
+asio::awaitable<void> listen_once(const Seen& seen, asio::any_io_executor executor) {
+  constexpr Duration listen_for = 3500ms;
+  constexpr Duration at_most = 15s;
+  constexpr Duration step = 100ms;
+  asio::steady_timer timer(executor);
+  for (Duration waited{}; waited < at_most; waited += step) {
+    if (waited >= listen_for && seen.all_reported()) break;
+    timer.expires_after(step);
+    co_await timer.async_wait(asio::use_awaitable);
+  }
 }
 
-asio::awaitable<void> look(const Options& options, const Config& config,
+asio::awaitable<void> look(const Options& options, const Config& config, const Seen& seen,
                            discovery::Topologies& topologies, asio::signal_set& signals,
                            int& status) {
   for (const auto& plan : config.topologies) {
@@ -88,9 +161,8 @@ asio::awaitable<void> look(const Options& options, const Config& config,
   }
   boost::system::error_code ignored;
   if (options.once) {
-    // Three intervals of the slowest default, which is 1 s for gossip.
-    asio::steady_timer timer(signals.get_executor(), 3500ms);
-    co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+    co_await listen_once(seen, signals.get_executor());
+    status = std::max(status, seen.print_all());
   } else {
     co_await signals.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
   }
@@ -108,20 +180,16 @@ int discover(const Options& options) {
   asio::io_context loop(1);
   asio::signal_set signals(loop, SIGTERM, SIGINT);
   LookOnly plumbing;
+  Seen seen(*config, options);
   discovery::Topologies::Options look_options;
   look_options.context = std::move(*context);
   look_options.log = program_log(Level::error, config->log_format);
-  std::map<std::string, std::pair<PeerSet, std::string>> told;  // One line per change.
   look_options.on_pass = [&](const std::string& topology, const discovery::Pass& pass) {
-    auto seen = std::pair(pass.peers, pass.reason);
-    const auto before = told.find(topology);
-    if (before != told.end() && before->second == seen) return;
-    told[topology] = std::move(seen);
-    print_pass(topology, pass, options.json);
+    seen.take(topology, pass);
   };
   discovery::Topologies topologies(loop.get_executor(), plumbing, std::move(look_options));
   int status = success;
-  asio::co_spawn(loop, look(options, *config, topologies, signals, status),
+  asio::co_spawn(loop, look(options, *config, seen, topologies, signals, status),
                  [](std::exception_ptr error) {
                    if (error) std::rethrow_exception(error);
                  });

@@ -60,6 +60,11 @@ int delete_key(const Options& options);
 int unsplit_replay(const Options& options);
 int fault_cut(const Options& options);
 int fault_heal(const Options& options);
+int topology_add(const Options& options);
+int topology_pause(const Options& options);
+int topology_resume(const Options& options);
+int topology_refresh(const Options& options);
+int topology_remove(const Options& options);
 
 /// The Config that file, environment and flags make; nothing where there were problems, which are
 /// then printed.

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -19,6 +20,7 @@
 namespace muster::app::cli {
 
 namespace asio = boost::asio;
+using namespace asio::experimental::awaitable_operators;
 
 int fail(const std::string& message) {
   std::fprintf(stderr, "muster: %s\n", message.c_str());
@@ -49,7 +51,45 @@ std::optional<Config> configure(const Options& options) {
 
 namespace {
 
-asio::awaitable<int> run_until_told(Instance& instance, asio::signal_set& signals, const Log& log) {
+/// SIGHUP: topologies and `connect:` of the file, read again.
+asio::awaitable<void> reload(Instance& instance, const Options& options, const Log& log) {
+  if (options.file.empty()) {
+    log.warn("SIGHUP: there is no file to read again");
+    co_return;
+  }
+  auto config = configure(options);
+  if (!config) {
+    log.error("SIGHUP: {} has mistakes; everything stays as it is", options.file);
+    co_return;
+  }
+  const auto reloaded = co_await instance.reload(std::move(*config));
+  if (reloaded)
+    log.info("SIGHUP: topologies are now those of {}", options.file);
+  else
+    log.error("SIGHUP: {}", reloaded.error().text());
+}
+
+/// The signal; 0: it was asked to leave.
+asio::awaitable<int> next_signal(asio::signal_set& signals) {
+  boost::system::error_code cancelled;
+  const int signal =
+      co_await signals.async_wait(asio::redirect_error(asio::use_awaitable, cancelled));
+  co_return cancelled ? 0 : signal;
+}
+
+/// Nothing when it was told to end meanwhile.
+asio::awaitable<std::optional<Result<void>>> wait_for_peers(Instance& instance,
+                                                            asio::signal_set& signals) {
+  auto told_to_end = [](asio::signal_set& set) -> asio::awaitable<void> {
+    while (co_await next_signal(set) == SIGHUP) continue;
+  };
+  auto first = co_await (instance.wait_for_peers() || told_to_end(signals));
+  if (first.index() == 0) co_return std::get<0>(std::move(first));
+  co_return std::nullopt;
+}
+
+asio::awaitable<int> run_until_told(Instance& instance, asio::signal_set& signals,
+                                    const Options& options, const Log& log) {
   const auto started = co_await instance.start();
   if (!started) {
     fail(started.error().text());
@@ -58,15 +98,26 @@ asio::awaitable<int> run_until_told(Instance& instance, asio::signal_set& signal
   }
   for (const std::string& line : instance.banner()) std::puts(line.c_str());
   std::fflush(stdout);
-  boost::system::error_code cancelled;
-  const int signal =
-      co_await signals.async_wait(asio::redirect_error(asio::use_awaitable, cancelled));
-  if (cancelled)
+  const auto peers = co_await wait_for_peers(instance, signals);
+  if (peers && !*peers) {
+    fail(peers->error().text());
+    co_await instance.stop(Instance::Leave::yes);
+    co_return failure;
+  }
+  // No co_await in a condition of `while` here: behind a &&, g++ 12 waits whatever stands before.
+  int signal = 0;
+  if (peers) signal = co_await next_signal(signals);
+  while (signal == SIGHUP) {
+    co_await reload(instance, options, log);
+    signal = co_await next_signal(signals);
+  }
+  if (signal == 0)
     log.info("leaving: asked to");
   else
     log.info("leaving: signal {}", signal == SIGTERM ? "TERM" : "INT");
   // A second signal ends it at once.
-  signals.clear(cancelled);
+  boost::system::error_code ignored;
+  signals.clear(ignored);
   co_await instance.stop(Instance::Leave::yes);
   co_return success;
 }
@@ -94,10 +145,10 @@ int start(const Options& options) {
   mallopt(M_MMAP_THRESHOLD, 1 << 20);
   const Log log = program_log(config->log_level, config->log_format);
   asio::io_context loop(1);
-  asio::signal_set signals(loop, SIGTERM, SIGINT);
+  asio::signal_set signals(loop, SIGTERM, SIGINT, SIGHUP);
   Instance instance(loop.get_executor(), *config, log, [&signals] { signals.cancel(); });
   int status = failure;
-  asio::co_spawn(loop, run_until_told(instance, signals, log),
+  asio::co_spawn(loop, run_until_told(instance, signals, options, log),
                  [&status](std::exception_ptr error, int result) {
                    if (error) std::rethrow_exception(error);
                    status = result;

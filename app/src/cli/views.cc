@@ -138,7 +138,9 @@ int topologies(const Options& options) {
     for (const json::value& each : list(answer, "topologies")) {
       const json::object& topology = each.as_object();
       std::string pass = text(topology, "last_pass");
-      if (pass != "-") pass += ", " + duration_of(topology, "age_ms") + " ago";
+      if (flag(topology, "paused")) pass = "paused; " + pass;
+      if (text(topology, "last_pass") != "-")
+        pass += ", " + duration_of(topology, "age_ms") + " ago";
       if (const auto why = text(topology, "unknown_reason"); !why.empty()) pass += " (" + why + ")";
       TextTable::Row row{text(topology, "name"), text(topology, "strategy"), pass};
       if (list(topology, "peers").empty()) {

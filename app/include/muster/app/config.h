@@ -24,6 +24,7 @@
 #include "muster/discovery/log.h"
 #include "muster/discovery/settings_reader.h"
 #include "muster/discovery/strategy_registry.h"
+#include "muster/discovery/topologies.h"
 #include "muster/node/port_range.h"
 #include "muster/unsplit/policy.h"
 
@@ -54,6 +55,8 @@ struct Config {
 
   std::vector<discovery::TopologyPlan> topologies;
   std::vector<NodeName> connect;
+  discovery::Topologies::WaitFor wait_for;  ///< Flag only.
+  Duration wait_deadline = std::chrono::seconds(30);
   std::vector<cache::TableDefinition> tables;  ///< `session` first, also where the file has none.
 
   bool unsplit = true;
@@ -74,14 +77,15 @@ struct Config {
 /// What flags and environment may say.
 struct Overrides {
   std::optional<std::string> name, sname, topology, dir, bind, link_port, cookie_file,
-      password_file, log_level;
+      password_file, log_level, wait_for, wait_deadline;
   std::optional<std::string> port, resp_port;
   bool allow_fault_injection = false;
   bool show_keys = false;
 };
 
 /// MUSTER_NAME, MUSTER_SNAME, MUSTER_TOPOLOGY, MUSTER_DIR, MUSTER_BIND, MUSTER_LINK_PORT,
-/// MUSTER_COOKIE_FILE, MUSTER_PASSWORD_FILE, MUSTER_LOG_LEVEL, MUSTER_PORT, MUSTER_RESP_PORT.
+/// MUSTER_COOKIE_FILE, MUSTER_PASSWORD_FILE, MUSTER_LOG_LEVEL, MUSTER_PORT, MUSTER_RESP_PORT,
+/// MUSTER_WAIT_FOR, MUSTER_WAIT_DEADLINE.
 using Lookup = std::function<const char*(const char* variable)>;
 [[nodiscard]] Overrides overrides_from_environment(const Lookup& lookup);
 

@@ -36,6 +36,12 @@ class Instance {
   Instance& operator=(const Instance&) = delete;
 
   boost::asio::awaitable<Result<void>> start();
+  /// Ends when the peers that `wait_for` names are linked, or with an Error at `wait_deadline`.
+  boost::asio::awaitable<Result<void>> wait_for_peers();
+  /// Takes over topologies and `connect:` of a file that was read again: what is new starts, what
+  /// changed starts anew, what is gone ends, links stay.  An Error where one cannot start; the
+  /// others do all the same.
+  boost::asio::awaitable<Result<void>> reload(Config config);
   /// `yes`: others are told that we go for good and do not miss us.
   boost::asio::awaitable<void> stop(Leave leave);
 

@@ -11,8 +11,9 @@
 #include "muster/discovery/log.h"
 
 namespace muster::discovery {
+class StrategyRegistry;
 class Topologies;
-}
+}  // namespace muster::discovery
 namespace muster::node {
 class Node;
 }
@@ -31,6 +32,8 @@ struct Parts {
   cache::Cache* cache = nullptr;
   unsplit::Unsplit* unsplit = nullptr;
   discovery::Topologies* topologies = nullptr;
+  /// For topologies that are added at run time; nullptr: muster's own strategies.
+  const discovery::StrategyRegistry* strategies = nullptr;
 };
 
 struct PortOptions {
