@@ -156,19 +156,30 @@ asio::awaitable<Result<std::optional<Registration>>> port_of(std::string host,
 
 asio::awaitable<Result<std::vector<std::string>>> muster_names(std::string host,
                                                                std::uint16_t mapper_port,
-                                                               Duration within) {
+                                                               Duration within, KnownNames& known) {
   const Instant deadline = after(std::chrono::steady_clock::now(), within);
   const auto all = co_await names(host, mapper_port, within);
   if (!all) co_return all.error();
+  KnownNames now_known;
   std::vector<std::string> ours;
   std::size_t looked_at = 0;
   for (const NamedPort& named : all->names) {
-    if (++looked_at > most_names_looked_at) break;
-    const Duration left = deadline - std::chrono::steady_clock::now();
-    const auto node = co_await port_of(host, mapper_port, named.name, left);
-    if (!node) co_return node.error();
-    if (*node && (*node)->is_ours()) ours.push_back(named.name);
+    const auto before = known.find(named.name);
+    KnownName found{.port = named.port};
+    if (before != known.end() && before->second.port == named.port) {
+      found = before->second;
+    } else {
+      if (++looked_at > most_names_looked_at) continue;
+      const Duration left = deadline - std::chrono::steady_clock::now();
+      const auto node = co_await port_of(host, mapper_port, named.name, left);
+      if (!node) co_return node.error();
+      if (!*node) continue;  // Gone meanwhile.
+      found.is_ours = (*node)->is_ours();
+    }
+    now_known.insert_or_assign(named.name, found);
+    if (found.is_ours) ours.push_back(named.name);
   }
+  known = std::move(now_known);
   co_return ours;
 }
 

@@ -51,6 +51,7 @@ asio::awaitable<void> time_passes(Duration duration) {
   co_await timer.async_wait(asio::use_awaitable);
 }
 
+constexpr std::size_t most_hosts_known = 1000;
 constexpr Duration last_words_within = std::chrono::seconds(1);
 
 }  // namespace
@@ -141,9 +142,13 @@ asio::awaitable<void> StrategyShell::perform(QuestionId id, OpenGroup question) 
 }
 
 asio::awaitable<void> StrategyShell::perform(QuestionId id, AskNames question) {
+  port_mapper::KnownNames known;
+  if (auto kept = known_names_.extract(question.host)) known = std::move(kept.mapped());
   // Two statements: g++ 12 destroys an aggregate twice that is made around a co_await.
-  auto names = co_await port_mapper::muster_names(question.host, mapper_port_, question.within);
+  auto names =
+      co_await port_mapper::muster_names(question.host, mapper_port_, question.within, known);
   const NamesFound found{std::move(names)};
+  if (known_names_.size() < most_hosts_known) known_names_[question.host] = std::move(known);
   answer(id, found);
 }
 

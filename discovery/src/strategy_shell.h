@@ -14,6 +14,7 @@
 #include <string>
 
 #include "datagram_group.h"
+#include "muster/discovery/port_mapper_client.h"
 #include "muster/discovery/strategy_registry.h"
 #include "task_group.h"
 
@@ -54,6 +55,7 @@ class StrategyShell : private StrategySink {
   const Log log_;
   const Report report_;
   std::uint16_t mapper_port_ = 0;
+  std::map<std::string, port_mapper::KnownNames> known_names_;  // By host.
   std::unique_ptr<StrategyMachine> machine_;
   boost::asio::steady_timer timer_;
   DatagramGroup group_;

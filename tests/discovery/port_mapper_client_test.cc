@@ -90,7 +90,21 @@ TEST_F(RealEpmdTest, TellsThePortAndTheExtraFieldOfAName) {
 TEST_F(RealEpmdTest, TellsOurNodesFromErlangs) {
   const auto a = register_node({.name = "a", .port = 4370, .extra = "muster"});
   const auto erlang = register_node({.name = "erlang", .port = 4371});
-  EXPECT_THAT(await(io, muster_names("127.0.0.1", port, 5s)).value(), ElementsAre("a"));
+  KnownNames known;
+  EXPECT_THAT(await(io, muster_names("127.0.0.1", port, 5s, known)).value(), ElementsAre("a"));
+}
+
+TEST_F(RealEpmdTest, AsksForTheMarkOfANameAgainOnlyWhenItsPortHasChanged) {
+  std::optional<tcp::socket> a = register_node({.name = "a", .port = 4370, .extra = "muster"});
+  KnownNames known{{"a", {.port = 4370, .is_ours = false}}, {"gone", {.port = 1, .is_ours = true}}};
+  EXPECT_TRUE(await(io, muster_names("127.0.0.1", port, 5s, known)).value().empty());
+  EXPECT_EQ(known.size(), 1u);
+  a.reset();
+  while (!await(io, names("127.0.0.1", port, 5s)).value().names.empty()) {
+  }
+  a = register_node({.name = "a", .port = 4371, .extra = "muster"});
+  EXPECT_THAT(await(io, muster_names("127.0.0.1", port, 5s, known)).value(), ElementsAre("a"));
+  EXPECT_TRUE(known.at("a").is_ours);
 }
 
 TEST_F(RealEpmdTest, IsFoundByHostName) { EXPECT_TRUE(await(io, names("localhost", port, 5s))); }

@@ -9,8 +9,10 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "muster/discovery/port_mapper_wire.h"
 #include "muster/discovery/time.h"
@@ -27,10 +29,19 @@ boost::asio::awaitable<Result<std::optional<Registration>>> port_of(std::string 
                                                                     std::string name,
                                                                     Duration within);
 
+/// What is known of the names at one port mapper.  Who asks again and again keeps it: a name that
+/// is listed with the port it had is not asked for its mark again.
+struct KnownName {
+  std::uint16_t port = 0;
+  bool is_ours = false;
+};
+using KnownNames = std::map<std::string, KnownName>;
+
 /// The names of muster's nodes alone, told from Erlang's by the mark in their Extra field; at most
-/// 256 are looked at.
+/// 256 that are not known yet are looked at.  `known` must outlive the coroutine.
 boost::asio::awaitable<Result<std::vector<std::string>>> muster_names(std::string host,
                                                                       std::uint16_t mapper_port,
-                                                                      Duration within);
+                                                                      Duration within,
+                                                                      KnownNames& known);
 
 }  // namespace muster::port_mapper
