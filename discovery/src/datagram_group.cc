@@ -67,8 +67,10 @@ void join_ipv6(Options options, const OpenGroup& group, const Way& way) {
 }
 
 void allow_broadcast(Options options, const Way& way) {
-  // 255.255.255.255 has no route of its own; the name of the interface stands in network order.
-  options.set(SOL_SOCKET, SO_BROADCAST, 1).set(IPPROTO_IP, IP_UNICAST_IF, htonl(way.index));
+  // 255.255.255.255 has no route of its own; the index of the interface stands in network order.
+  options.set(SOL_SOCKET, SO_BROADCAST, 1)
+      .set(IPPROTO_IP, IP_MULTICAST_ALL, 0)
+      .set(IPPROTO_IP, IP_UNICAST_IF, htonl(way.index));
 }
 
 bool is_same_way(const Result<Way>& one, const Result<Way>& other) {

@@ -114,6 +114,7 @@ void GossipMachine::answer(Now now, QuestionId id, const Answer& answer) {
   const bool was_open = std::exchange(is_open_, opened.has_value());
   if (!is_open_) {
     announce_at_ = greet_at_ = deaf_at_ = never;
+    heard_myself_ = false;
     open_at_ = after(now.mono, reopen_backoff_.next(random_()));
     sink_.report(Pass::unknown("cannot open " + place() + ": " + opened.error().text()));
     return;

@@ -58,7 +58,11 @@ std::optional<Interface> find_interface(const std::string& named) {
   const std::unique_ptr<ifaddrs, FreeInterfaces> owner(list);
   error_code no_address;
   auto wanted = asio::ip::make_address(named, no_address);
-  if (wanted.is_v6()) wanted = asio::ip::address_v6(wanted.to_v6().to_bytes());  // No scope.
+  std::uint64_t scope = 0;  // Link-local addresses may be those of several interfaces.
+  if (wanted.is_v6()) {
+    scope = wanted.to_v6().scope_id();
+    wanted = asio::ip::address_v6(wanted.to_v6().to_bytes());
+  }
 
   Interface found;
   for (const ifaddrs* entry = list; entry && found.name.empty(); entry = entry->ifa_next) {
@@ -66,7 +70,8 @@ std::optional<Interface> find_interface(const std::string& named) {
                        : is_loopback_range(wanted)
                            ? (entry->ifa_flags & IFF_LOOPBACK) != 0
                            : address_of(*entry) == std::optional<asio::ip::address>(wanted);
-    if (is_it) found = {.name = entry->ifa_name, .flags = entry->ifa_flags};
+    if (is_it && (scope == 0 || ::if_nametoindex(entry->ifa_name) == scope))
+      found = {.name = entry->ifa_name, .flags = entry->ifa_flags};
   }
   if (found.name.empty()) return std::nullopt;
   found.index = ::if_nametoindex(found.name.c_str());
@@ -151,10 +156,10 @@ asio::awaitable<bool> InterfaceWatch::changed() {
   if (error) co_return false;
   // What exactly has changed is read from the system; too many changes to be told are one, too.
   std::array<char, 8192> told;
-  ssize_t size = 0;
-  do {
-    size = ::recv(netlink_.native_handle(), told.data(), told.size(), 0);
-  } while (size > 0 || (size < 0 && (errno == ENOBUFS || errno == EINTR)));
+  for (int most = 1000; most > 0; --most) {
+    const ssize_t size = ::recv(netlink_.native_handle(), told.data(), told.size(), 0);
+    if (size <= 0 && errno != ENOBUFS && errno != EINTR) break;
+  }
   co_return true;
 }
 

@@ -119,6 +119,7 @@ TEST_F(GossipNamespaces, BroadcastsToAllAndToTheSubnet) {
     for (std::size_t i = 0; i < hosts.size(); ++i)
       start(i, {{"broadcast_only", true}, {"multicast_addr", address}, {"multicast_if", "eth0"}});
     EXPECT_TRUE(eventually([&] { return all_see_each_other(); })) << address;
+    EXPECT_TRUE(eventually([&] { return hosts[0].count("heard_itself") > 0; })) << address;
     for (auto& host : hosts) host.stop();
   }
 }
