@@ -152,6 +152,7 @@ void EtcdMachine::token_answered(Now now, const Result<HttpReply>& reply) {
     const auto token = etcd::read_token(reply->body);
     if (token) {
       token_ = *token;
+      token_was_good_ = false;
       preparation_.retry.reset();
       return;
     }
@@ -174,6 +175,7 @@ void EtcdMachine::own_answered(Now now, const Result<HttpReply>& reply) {
   }
   if (own_ == Own::granting) return lease_granted(now, reply->body);
   if (own_ == Own::holding) return lease_kept(now, reply->body);
+  token_was_good_ = true;
   const auto revision = etcd::read_revision(reply->body);
   if (!revision) return own_failed(now, {.text = revision.error().text()});
   put_revision_ = *revision;
@@ -213,11 +215,14 @@ void EtcdMachine::lose_lease(Now now) {
 }
 
 void EtcdMachine::own_failed(Now now, const Problem& problem) {
-  const bool is_news =  // A token that ran out is none: the next may be good.
-      problem.code != etcd::Refusal::unauthenticated || own_work_.retry.failures() > 0;
-  if (is_news && !std::exchange(own_is_failing_, true))
+  if (!is_worn_token(problem) && !std::exchange(own_is_failing_, true))
     sink_.note(Level::warn, "cannot keep our own key in etcd: " + problem.text);
   failed(now, own_work_, problem);
+}
+
+/// One that ran out is no news: the next may be good.
+bool EtcdMachine::is_worn_token(const Problem& problem) const {
+  return problem.code == etcd::Refusal::unauthenticated && token_was_good_;
 }
 
 std::optional<EtcdMachine::Problem> EtcdMachine::problem_of(const Result<HttpReply>& reply,

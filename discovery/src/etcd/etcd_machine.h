@@ -88,6 +88,7 @@ class EtcdMachine : public StrategyMachine {
 
   [[nodiscard]] std::optional<Problem> problem_of(const Result<HttpReply>& reply,
                                                   const Work& work) const;
+  [[nodiscard]] bool is_worn_token(const Problem& problem) const;
   void failed(Now now, Work& work, const Problem& problem);
   void own_failed(Now now, const Problem& problem);
   void view_failed(Now now, const Problem& problem);
@@ -114,6 +115,7 @@ class EtcdMachine : public StrategyMachine {
   std::vector<File> files_;
   std::size_t files_read_ = 0;
   std::string token_;
+  bool token_was_good_ = false;
   bool needs_token_ = false;
 
   Work own_work_;

@@ -25,6 +25,7 @@ void EtcdMachine::view_answered(Now now, const Result<HttpReply>& reply) {
   if (const auto problem = problem_of(reply, view_work_)) return view_failed(now, *problem);
   const auto range = etcd::read_range(reply->body);
   if (!range) return view_failed(now, {.text = range.error().text()});
+  token_was_good_ = true;
   peers_.clear();
   bad_keys_.clear();
   bool has_own = false;
@@ -69,10 +70,7 @@ void EtcdMachine::watch_ended(Now now) {
 }
 
 void EtcdMachine::view_failed(Now now, const Problem& problem) {
-  // A token that ran out is no news: the next may be good.
-  const bool is_news =
-      problem.code != etcd::Refusal::unauthenticated || view_work_.retry.failures() > 0;
-  if (is_news) report_unknown(now, view_work_, problem.text);
+  if (!is_worn_token(problem)) report_unknown(now, view_work_, problem.text);
   failed(now, view_work_, problem);
 }
 
