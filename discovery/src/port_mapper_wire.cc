@@ -164,7 +164,10 @@ Result<std::optional<DecodedRequest>> decode_request(std::string_view bytes) {
   if (in.failed()) return std::nullopt;
   auto request = decode_body(frame);
   if (!request) return request.error();
-  return std::optional(DecodedRequest{std::move(*request), bytes.size() - in.left()});
+  std::optional<DecodedRequest> decoded(std::in_place);
+  decoded->request = std::move(*request);
+  decoded->size = bytes.size() - in.left();
+  return decoded;
 }
 
 std::string encode(const AliveAnswer& answer) {
