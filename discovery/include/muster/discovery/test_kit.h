@@ -24,7 +24,7 @@
 #include "muster/discovery/plumbing.h"
 #include "muster/discovery/strategy_registry.h"
 
-namespace muster::test {
+namespace muster::discovery::test {
 
 /// Stands still until a test moves it.
 class VirtualClock {
@@ -54,12 +54,6 @@ class VirtualClock {
  private:
   Now now_{.mono = start, .wall = Timestamp(std::chrono::hours(24 * 365 * 50))};
 };
-
-}  // namespace muster::test
-
-namespace muster::discovery::test {
-
-using muster::test::VirtualClock;
 
 /// Keeps all that a strategy says; answers nothing.
 class RecordingSink : public StrategySink {
@@ -120,14 +114,14 @@ class StrategyWorld {
   [[nodiscard]] const std::vector<std::string>& notes() const { return sink_.notes; }
   /// All that was asked: "DNS web.internal", "GET http://...", "FILE path", ...
   [[nodiscard]] const std::vector<std::string>& questions() const { return questions_; }
-  [[nodiscard]] const muster::test::VirtualClock& clock() const { return clock_; }
+  [[nodiscard]] const VirtualClock& clock() const { return clock_; }
 
  private:
   void answer_all();
   [[nodiscard]] Answer answer_to(const Question& question);
 
   RecordingSink sink_;
-  muster::test::VirtualClock clock_;
+  VirtualClock clock_;
   std::unique_ptr<StrategyMachine> machine_;
   bool started_ = false;
   std::vector<std::string> questions_;
