@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# The small examples do what their first lines say: two that embed a cache greet each other, and a strategy of one's own
-# finds those whom the environment names.  Usage: examples_test.sh EMBED_CACHE CUSTOM_STRATEGY.
+# The small examples do what their first lines say: two that embed a cache greet each other, a strategy of one's own finds
+# those whom the environment names, and two with another transport find each other and see one end.
+# Usage: examples_test.sh EMBED_CACHE CUSTOM_STRATEGY OTHER_TRANSPORT.
 set -euo pipefail
-embed_cache=$1 custom_strategy=$2
+embed_cache=$1 custom_strategy=$2 other_transport=$3
 
 directory=$(mktemp -d)
 pids=()
@@ -40,3 +41,15 @@ PEERS='c@127.0.0.1 d@127.0.0.1' timeout 10 "$custom_strategy" >strategy.out 2>st
 pids=($!)
 says strategy.out c@127.0.0.1
 says strategy.out d@127.0.0.1
+wait "${pids[0]}"
+
+"$other_transport" a@127.0.0.1 >other_a.out 2>other_a.log &
+pids=($!)
+"$other_transport" b@127.0.0.1 >other_b.out 2>other_b.log &
+pids+=($!)
+says other_a.out 'linked with b@127.0.0.1'
+says other_b.out 'linked with a@127.0.0.1'
+kill -KILL "${pids[1]}"
+says other_a.out 'no longer linked with b@127.0.0.1'
+kill -TERM "${pids[0]}"
+wait "${pids[0]}"
