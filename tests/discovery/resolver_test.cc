@@ -15,6 +15,7 @@
 #include <functional>
 
 #include "discovery/dns_packets.h"
+#include "dns/dns_channel.h"
 #include "task_group.h"
 
 namespace muster::discovery {
@@ -272,7 +273,6 @@ class SearchTest : public ResolverTest {
                  .within = 10s},
                 file);
   }
-  static DnsPacket alone(const DnsPacket& asked) { return asked; }
 
   const std::string file = ::testing::TempDir() + "/resolv.conf." + std::to_string(::getpid());
 };
@@ -304,11 +304,32 @@ TEST_F(SearchTest, SaysThatAllNamesWereTried) {
 }
 
 TEST_F(SearchTest, TheServersOfTheSystemAreThoseOfItsFile) {
-  std::ofstream(file) << "nameserver 127.0.0.1:1\n";  // No port there: c-ares leaves it out.
-  const LookedUp found =
-      look({.kind = LookUp::Kind::ipv4, .name = "web.test", .within = 300ms}, file);
+  std::ofstream(file) << "nameserver 10.0.0.2\nnameserver fd00::53\nsearch a.test b.test\n"
+                         "options ndots:5 rotate\n";
+  const auto system = read_system_dns(file);
+  ASSERT_TRUE(system) << system.error().text();
+  ASSERT_EQ(system->servers.size(), 2u);
+  EXPECT_EQ(system->servers[0].text(), "10.0.0.2");
+  EXPECT_EQ(system->servers[1].text(), "fd00::53");
+  EXPECT_THAT(system->domains, ElementsAre("a.test", "b.test"));
+  EXPECT_EQ(system->dots, 5);
+}
+
+TEST_F(SearchTest, WithoutAFileTheServerOfThisHostIsAsked) {
+  const auto system = read_system_dns(file + ".none");
+  ASSERT_TRUE(system) << system.error().text();
+  ASSERT_EQ(system->servers.size(), 1u);
+  EXPECT_EQ(system->servers[0].text(), "127.0.0.1");
+}
+
+TEST_F(ResolverTest, HalfAListIsNotCompletedByALaterServersNo) {
+  ScriptedServer half(io, [](const DnsPacket& asked) {
+    return asked.type == a ? normal(asked) : code(asked, servfail);
+  });
+  ScriptedServer outside(io, [](const DnsPacket& asked) { return code(asked, no_such_name); });
+  const LookedUp found = look({half.text(), outside.text()});
   EXPECT_EQ(found.kind, Kind::failed);
-  EXPECT_THAT(found.reason, HasSubstr("DNS server 127.0.0.1"));
+  EXPECT_THAT(found.reason, HasSubstr(half.text() + " could not find an answer"));
 }
 
 TEST_F(ResolverTest, MoreTargetsThanAreAskedForAtATimeAreAllLookedUp) {

@@ -21,7 +21,7 @@ template <class ProblemOf>
 std::string read_text(Fields& options, std::string_view key, ProblemOf problem_of) {
   if (!options.require(key)) return {};
   const Settings* value = options.find(key);
-  const std::string text = options.string(key);
+  std::string text = options.string(key);
   if (value->kind() != Settings::Kind::scalar) return {};
   if (const std::string problem = problem_of(text); !problem.empty())
     options.reject(key, problem + ", not '" + text.substr(0, 60) + "'");

@@ -301,7 +301,7 @@ std::string dns_address_text(std::string_view bytes) {
 
 std::string DnsServer::text() const {
   const std::string_view bytes(reinterpret_cast<const char*>(address.data()), is_ipv6 ? 16 : 4);
-  const std::string host = dns_address_text(bytes);
+  std::string host = dns_address_text(bytes);
   if (port == 53) return host;
   return (is_ipv6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
 }
@@ -361,9 +361,11 @@ std::vector<std::string> dns_search_names(const std::string& name,
                                           const std::vector<std::string>& domains, int dots) {
   if (name.ends_with('.') || domains.empty()) return {name};
   std::vector<std::string> names;
-  for (const std::string& domain : domains)
-    if (const std::string full = name + "." + domain; dns_name_problem(full).empty())
-      names.push_back(full);
+  for (const std::string& domain : domains) {
+    std::string full = name;
+    full.append(".").append(domain);
+    if (dns_name_problem(full).empty()) names.push_back(std::move(full));
+  }
   const bool is_first = std::ranges::count(name, '.') >= dots;
   names.insert(is_first ? names.begin() : names.end(), name);
   return names;

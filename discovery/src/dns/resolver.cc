@@ -69,11 +69,13 @@ Outcome combine(const LookUp& question, const Exchanges& exchanges) {
   bool is_no_such_name = true;
   for (const DnsExchange& exchange : exchanges) {
     if (!exchange.answered()) return {.answer = failed(exchange.failures)};
-    if (doubts.empty()) doubts = exchange.failures;
+    if (exchange.answer.kind != DnsAnswer::Kind::found && doubts.empty())
+      doubts = exchange.failures;
     if (exchange.answer.kind != DnsAnswer::Kind::no_such_name) is_no_such_name = false;
     take_answer(outcome.answer, exchange.answer);
   }
-  if (outcome.answer.kind == LookedUp::Kind::found) return outcome;
+  if (outcome.answer.kind == LookedUp::Kind::found && doubts.empty()) return outcome;
+  if (outcome.answer.kind == LookedUp::Kind::found) return {.answer = failed(doubts)};
   outcome.says_no = true;
   const std::string no = "DNS server " + exchanges.front().server +
                          (is_no_such_name ? " says there is no such name: "
