@@ -186,6 +186,13 @@ TEST_F(HttpClientTest, TrustsACertificateOfTheAuthorityForItsAddress) {
   EXPECT_EQ(got.body(), "safe") << got.error();
 }
 
+TEST_F(HttpClientTest, SpeaksIpv6AndVerifiesItsAddress) {
+  HttpsServer server(says({.body = "six"}),
+                     {.tls = authority.issue({.also = "IP:::1"}), .address = "::1"});
+  EXPECT_EQ(fetch(get_trusted(server.url() + "/")).body(), "six");
+  EXPECT_THAT(server.url(), StartsWith("https://[::1]:"));
+}
+
 TEST_F(HttpClientTest, TrustsACertificateForItsName) {
   HttpsServer server(says({.body = "safe"}), {.tls = authority.issue({.also = "DNS:localhost"})});
   const Got got = fetch(get_trusted("https://localhost:" + std::to_string(server.port()) + "/"));

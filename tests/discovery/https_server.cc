@@ -131,7 +131,9 @@ struct Connection {
 class HttpsServer::Machinery {
  public:
   Machinery(Script script, const Options& options)
-      : script_(std::move(script)), has_tls_(options.tls.has_value()) {
+      : script_(std::move(script)),
+        has_tls_(options.tls.has_value()),
+        host_(options.address == "::1" ? "[::1]" : options.address) {
     if (options.tls) {
       context_.use_certificate_chain(asio::buffer(options.tls->pem));
       context_.use_private_key(asio::buffer(options.tls->key), asio::ssl::context::pem);
@@ -140,7 +142,7 @@ class HttpsServer::Machinery {
       context_.add_certificate_authority(asio::buffer(options.wants_client_of));
       context_.set_verify_mode(asio::ssl::verify_peer | asio::ssl::verify_fail_if_no_peer_cert);
     }
-    tcp::acceptor acceptor(io_, {asio::ip::make_address("127.0.0.1"), options.port});
+    tcp::acceptor acceptor(io_, {asio::ip::make_address(options.address), options.port});
     port_ = acceptor.local_endpoint().port();
     asio::co_spawn(io_, accept(std::move(acceptor)), [](const std::exception_ptr&) {});
     thread_ = std::thread([this] { io_.run(); });
@@ -153,7 +155,9 @@ class HttpsServer::Machinery {
   Machinery& operator=(const Machinery&) = delete;
 
   [[nodiscard]] std::uint16_t port() const { return port_; }
-  [[nodiscard]] bool has_tls() const { return has_tls_; }
+  [[nodiscard]] std::string url() const {
+    return (has_tls_ ? "https://" : "http://") + host_ + ":" + std::to_string(port_);
+  }
   [[nodiscard]] std::vector<Request> requests() const {
     const std::lock_guard lock(mutex_);
     return requests_;
@@ -294,6 +298,7 @@ class HttpsServer::Machinery {
 
   const Script script_;
   const bool has_tls_;
+  const std::string host_;
   std::uint16_t port_ = 0;
   asio::ssl::context context_{asio::ssl::context::tls_server};
   mutable std::mutex mutex_;
@@ -310,10 +315,7 @@ HttpsServer::HttpsServer(Script script, Options options)
 HttpsServer::~HttpsServer() = default;
 
 std::uint16_t HttpsServer::port() const { return machinery_->port(); }
-std::string HttpsServer::url() const {
-  return (machinery_->has_tls() ? "https://127.0.0.1:" : "http://127.0.0.1:") +
-         std::to_string(port());
-}
+std::string HttpsServer::url() const { return machinery_->url(); }
 std::vector<HttpsServer::Request> HttpsServer::requests() const { return machinery_->requests(); }
 std::vector<std::string> HttpsServer::targets() const {
   std::vector<std::string> targets;

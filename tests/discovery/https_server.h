@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// A real HTTP/1.1 server, with TLS if wanted, on a port of its own of 127.0.0.1.  What it answers
-// is scripted by a function; a chunked answer may stay open and be continued by push().
+// A real HTTP/1.1 server, with TLS if wanted, on a port of its own of 127.0.0.1 or ::1.  What it
+// answers is scripted by a function; a chunked answer may stay open and be continued by push().
 //
 //   HttpsServer server([](const HttpsServer::Request& request) {
 //     return HttpsServer::Reply{.body = request.target == "/a" ? "1" : "2"};
@@ -50,6 +50,7 @@ class HttpsServer {
   struct Options {
     std::optional<Certificate> tls = {};
     std::string wants_client_of = {};  ///< PEM of the authority of clients; empty: asks for none.
+    std::string address = "127.0.0.1";
     std::uint16_t port = 0;
   };
 

@@ -2,12 +2,19 @@
 // `rancher` under a clock made by hand, with answers in the form of Rancher 1.x's metadata service.
 #include <gmock/gmock.h>
 
+#include <atomic>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+
+#include "discovery/https_server.h"
 #include "muster/discovery/test_kit.h"
+#include "muster/discovery/topologies.h"
 #include "rancher_json.h"
 
 namespace muster::discovery {
 namespace {
 
+namespace asio = boost::asio;
 using namespace std::chrono_literals;
 using test::StrategyWorld;
 using ::testing::ElementsAre;
@@ -64,8 +71,8 @@ TEST(Rancher, AServiceWithoutContainersIsKnownToBeEmpty) {
 
 TEST(Rancher, AContainerWithoutAnAddressIsSkippedAndTheOthersStay) {
   const auto read = read_rancher_service(
-      R"({"containers": [{"name": "starting"}, {"ips": []}, {"ips": [null]}, {"ips": ["10.0.0.300"]},
-                         7, {"ips": ["10.42.0.7"]}, {"ips": ["fd00::7"]}]})");
+      R"({"containers": [{"name": "starting"}, {"ips": []}, {"ips": [null]},
+                         {"ips": ["10.0.0.300"]},                          7, {"ips": ["10.42.0.7"]}, {"ips": ["fd00::7"]}]})");
   ASSERT_TRUE(read);
   EXPECT_THAT(read->addresses, ElementsAre("10.42.0.7", "fd00::7"));
   EXPECT_EQ(read->skipped, 5u);
@@ -120,6 +127,52 @@ TEST(Rancher, AsksForJsonWithADeadlineAtTheUrlThatItIsTold) {
   EXPECT_EQ(request.within, Duration(2s));
   EXPECT_THAT(request.headers, ElementsAre(std::pair("Accept", "application/json")));
   EXPECT_EQ(machine->next_wake(), never);
+}
+
+TEST(Rancher, KeepsItsPeersWhileARealServerFailsOrDoesNotAnswer) {
+  enum class Mood { answers, fails, is_silent };
+  std::atomic<Mood> mood = Mood::answers;
+  muster::test::HttpsServer server([&](const muster::test::HttpsServer::Request&) {
+    muster::test::HttpsServer::Reply reply{.body = three_containers};
+    if (mood == Mood::fails) reply.status = 500;
+    if (mood == Mood::is_silent) reply.delay = 1h;
+    return reply;
+  });
+  asio::io_context io{1};
+  test::NamePlumbing plumbing;
+  std::vector<Pass> passes;
+  Topologies topologies(
+      io.get_executor(), plumbing,
+      {.context = test::context_of("self@10.0.0.9"),
+       .on_pass = [&](const auto&, const Pass& pass) { passes.push_back(pass); }});
+  const auto plan = plan_topology("t", "rancher",
+                                  Settings::map({{"node_basename", "self"},
+                                                 {"metadata_url", server.url() + "/latest"},
+                                                 {"polling_interval", 10ms},
+                                                 {"deadline", 500ms}}),
+                                  StrategyRegistry());
+  ASSERT_TRUE(topologies.add(*plan));
+  const auto eventually = [&](auto what) {
+    io.restart();
+    const auto end = std::chrono::steady_clock::now() + 20s;
+    while (!what() && std::chrono::steady_clock::now() < end) io.run_one_for(20ms);
+    return what();
+  };
+  ASSERT_TRUE(eventually([&] { return plumbing.linked.size() == 2; }));
+  EXPECT_EQ(server.targets().front(), "GET /latest/self/service");
+  EXPECT_EQ(server.requests().front().headers.at("accept"), "application/json");
+  for (const Mood bad : {Mood::fails, Mood::is_silent, Mood::answers}) {
+    mood = bad;
+    const auto wanted = bad == Mood::answers ? Pass::Kind::list : Pass::Kind::unknown;
+    const std::string why = bad == Mood::fails ? "500" : bad == Mood::is_silent ? "within" : "";
+    ASSERT_TRUE(eventually([&] {
+      return passes.back().kind == wanted && passes.back().reason.find(why) != std::string::npos;
+    })) << passes.back().reason;
+    EXPECT_EQ(plumbing.linked.size(), 2u);
+  }
+  bool is_over = false;
+  asio::co_spawn(io, topologies.stop(), [&](const std::exception_ptr&) { is_over = true; });
+  ASSERT_TRUE(eventually([&] { return is_over; }));
 }
 
 TEST(Rancher, OptionsThatMakeNoSenseAreErrors) {

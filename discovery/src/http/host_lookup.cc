@@ -46,6 +46,7 @@ asio::awaitable<Result<Endpoints>> look_up_host(std::string host, std::uint16_t 
   };
   lookup->resolver.async_resolve(host, std::to_string(port), std::move(keep));
   co_await lookup->done.async_wait(await_tuple);
+  lookup->resolver.cancel();  // One that still waits for its turn is then left out.
   if (lookup->error) co_return Error{lookup->error, host};
   co_return lookup->endpoints;
 }

@@ -21,6 +21,7 @@ using namespace asio::experimental::awaitable_operators;
 constexpr std::size_t most_idle = 4;
 constexpr std::size_t most_trusts = 4;
 constexpr Duration longest_idle = std::chrono::seconds(30);
+constexpr Duration trust_age = std::chrono::minutes(10);
 
 Instant read_mono() { return std::chrono::steady_clock::now(); }
 
@@ -138,7 +139,7 @@ asio::awaitable<Result<void>> HttpClient::fetch_once(Exchange& exchange) {
     auto opened =
         co_await HttpConnection::open(exchange.url, exchange.trust, exchange.request.within);
     if (!opened) {
-      forget(exchange.trust);  // The system's authorities may have been renewed meanwhile.
+      forget_if_old(exchange.trust);
       co_return opened.error();
     }
     exchange.connection = std::move(*opened);
@@ -175,7 +176,10 @@ Result<std::shared_ptr<TlsTrust>> HttpClient::trust_for(const HttpRequest& reque
   return made;
 }
 
-void HttpClient::forget(const std::shared_ptr<TlsTrust>& trust) { std::erase(trusts_, trust); }
+/// The system's authorities may have been renewed; reading them takes too long to do it each time.
+void HttpClient::forget_if_old(const std::shared_ptr<TlsTrust>& trust) {
+  if (trust && trust->since() + trust_age < read_mono()) std::erase(trusts_, trust);
+}
 
 std::unique_ptr<HttpConnection> HttpClient::take_idle(const Exchange& exchange) {
   const auto fits = [&](const Idle& idle) {

@@ -41,7 +41,7 @@ class HttpClient {
   };
 
   Result<std::shared_ptr<TlsTrust>> trust_for(const HttpRequest& request);
-  void forget(const std::shared_ptr<TlsTrust>& trust);
+  void forget_if_old(const std::shared_ptr<TlsTrust>& trust);
   std::unique_ptr<HttpConnection> take_idle(const Exchange& exchange);
   void put_back(Exchange& exchange);
   boost::asio::awaitable<void> close_idle_ones();

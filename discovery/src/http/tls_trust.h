@@ -11,6 +11,7 @@
 #include <string>
 
 #include "muster/discovery/result.h"
+#include "muster/discovery/time.h"
 
 namespace muster::discovery {
 
@@ -26,6 +27,7 @@ class TlsTrust {
   static Result<std::shared_ptr<TlsTrust>> make(Pem pem);
 
   [[nodiscard]] const Pem& pem() const { return pem_; }
+  [[nodiscard]] Instant since() const { return since_; }
   [[nodiscard]] boost::asio::ssl::context& context() { return context_; }
 
   /// Tells a connection whom it must meet: nobody else is believed.
@@ -38,6 +40,7 @@ class TlsTrust {
   explicit TlsTrust(Pem pem);
 
   Pem pem_;
+  const Instant since_ = std::chrono::steady_clock::now();
   boost::asio::ssl::context context_;
 };
 
