@@ -81,11 +81,14 @@ std::vector<TopologyPlan> read_topologies(const Settings& section, const std::st
     const std::string& name = entry.key.text();
     Fields topology = all.fields(name);
     const bool enabled = topology.boolean("enabled", true);
+    const bool prune = topology.boolean("prune", true);
     auto make = registry.read(topology);
     topology.finish();
     if (!make) continue;
     plans.push_back(plan_of(name, topology, std::move(*make)));
     plans.back().enabled = enabled;
+    plans.back().prune = prune;
+    if (!prune) plans.back().text += " prune: false";
   }
   return plans;
 }

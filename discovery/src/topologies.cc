@@ -271,6 +271,8 @@ class Topologies::Shell : private TopologySink {
   }
 
   void take(const std::string& topology, Pass pass) {
+    const auto running = strategies_.find(topology);
+    if (running != strategies_.end() && !running->second.plan.prune) pass.disconnects = false;
     if (options_.on_pass) options_.on_pass(topology, pass);
     machine_.pass(read_clock(), topology, std::move(pass));
     timer_.cancel();

@@ -118,6 +118,21 @@ TEST_F(RunningTopologies, APausedOneNeitherLooksNorDialsNorDisconnects) {
   EXPECT_FALSE(topologies_.status().at(0).paused);
 }
 
+TEST_F(RunningTopologies, OneThatDoesNotPruneKeepsWhoVanishedFromItsList) {
+  cloud_.says({"b@h", "c@h"});
+  auto plan = plan_topology("t", "cloud", Settings::map({{"polling_interval", 20ms}}), registry_);
+  plan->prune = false;
+  ASSERT_TRUE(topologies_.add(*plan));
+  ASSERT_TRUE(eventually([&] { return linked().size() == 2; }));
+  cloud_.says({"b@h"});
+  ASSERT_TRUE(passes(4));
+  EXPECT_EQ(linked().size(), 2u);
+  plumbing_.linked.clear();
+  topologies_.links_changed();
+  ASSERT_TRUE(passes(4));
+  EXPECT_THAT(linked(), ElementsAre(name("b@h")));  // And nobody else is dialled.
+}
+
 TEST_F(RunningTopologies, WhatAPausedOneListsIsKeptFromOthersDisconnects) {
   cloud_.says({"b@h"});
   add("one");

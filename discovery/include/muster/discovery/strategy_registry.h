@@ -54,12 +54,13 @@ struct TopologyPlan {
   std::string name = {};
   std::string strategy = {};
   bool enabled = true;
+  bool prune = true;  ///< False: who vanishes from its list stays connected, redialled no more.
   StrategyRegistry::Make make = {};
   std::string text = {};  ///< Strategy and options in one form: equal texts are equal plans.
 };
 
-/// Reads `name: {strategy: epmd, enabled: true, config: {...}}`, all entries of a map.  A null is
-/// no topology.
+/// Reads `name: {strategy: epmd, enabled: true, prune: true, config: {...}}`, all entries of a map.
+/// A null is no topology.
 std::vector<TopologyPlan> read_topologies(const Settings& section, const std::string& path,
                                           const StrategyRegistry& registry, Problems& problems);
 
