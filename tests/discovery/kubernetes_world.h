@@ -124,7 +124,7 @@ class KubernetesTest : public ::testing::Test {
     return machine->counters().at(what);
   }
 
-  muster::test::VirtualClock clock;
+  VirtualClock clock;
   RecordingSink sink;
   Settings options = Settings::map();
   std::map<std::string, std::string> files;
