@@ -140,6 +140,17 @@ TEST_F(HttpClientTest, ReadsAChunkedAnswer) {
   EXPECT_EQ(fetch(get(server.url() + "/")).body(), "one two three");
 }
 
+TEST(HttpResponseReader, AnEmptyChunkedAnswerMayComeByteByByte) {
+  const std::string text = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+  HttpResponseReader reader({.most_bytes = 10}, [](const std::string&) {});
+  for (const char byte : text) {
+    EXPECT_FALSE(reader.is_done());
+    ASSERT_TRUE(reader.feed({&byte, 1}));
+  }
+  EXPECT_TRUE(reader.is_done());
+  EXPECT_TRUE(reader.keeps_alive());
+}
+
 TEST_F(HttpClientTest, ReadsAnAnswerThatEndsWithTheConnection) {
   HttpsServer server(says({.raw = "HTTP/1.0 200 OK\r\n\r\nall of it"}));
   EXPECT_EQ(fetch(get(server.url() + "/")).body(), "all of it");

@@ -52,7 +52,8 @@ class EtcdServer {
   EtcdServer& operator=(const EtcdServer&) = delete;
 
   void start() {
-    const std::string peers = "http://127.0.0.1:" + std::to_string(peer_port_);
+    const std::string peers =
+        "http://127.0.0.1:" + std::to_string(peer_port_.local_endpoint().port());
     std::vector<std::string> words{path,
                                    "--data-dir",
                                    (directory_ / "data").string(),
@@ -85,7 +86,8 @@ class EtcdServer {
   }
 
   [[nodiscard]] std::string url() const {
-    return (has_tls_ ? "https://127.0.0.1:" : "http://127.0.0.1:") + std::to_string(port_);
+    return (has_tls_ ? "https://127.0.0.1:" : "http://127.0.0.1:") +
+           std::to_string(client_port_.local_endpoint().port());
   }
   [[nodiscard]] const std::filesystem::path& directory() const { return directory_; }
   void write(const std::string& file, const std::string& content) const {
@@ -97,12 +99,13 @@ class EtcdServer {
     static int counted = 0;
     return counted;
   }
+  /// They stay bound without being listened on, so that the system gives them to nobody else; etcd,
+  /// which reuses addresses, may listen there.
   void choose_ports() {
-    boost::asio::io_context io;
-    const boost::asio::ip::tcp::endpoint any(boost::asio::ip::make_address("127.0.0.1"), 0);
-    const boost::asio::ip::tcp::acceptor client(io, any), peer(io, any);
-    port_ = client.local_endpoint().port();
-    peer_port_ = peer.local_endpoint().port();
+    for (auto* port : {&client_port_, &peer_port_}) {
+      port->bind({boost::asio::ip::make_address("127.0.0.1"), 0});
+      port->set_option(boost::asio::socket_base::reuse_address(true));
+    }
   }
   void run(std::vector<std::string>& words) {
     std::vector<char*> arguments;
@@ -119,8 +122,9 @@ class EtcdServer {
   }
 
   std::filesystem::path directory_;
-  std::uint16_t port_ = 0;
-  std::uint16_t peer_port_ = 0;
+  boost::asio::io_context io_;
+  boost::asio::ip::tcp::acceptor client_port_{io_, boost::asio::ip::tcp::v4()};
+  boost::asio::ip::tcp::acceptor peer_port_{io_, boost::asio::ip::tcp::v4()};
   bool has_tls_ = false;
   pid_t process_ = 0;
 };

@@ -16,6 +16,7 @@ using boost::beast::string_view;
 
 constexpr std::uint32_t most_head_bytes = 16 * 1024;
 constexpr std::size_t most_unparsed_bytes = 64 * 1024;
+constexpr std::size_t final_chunk_bytes = 5;
 constexpr Duration longest_retry_after = std::chrono::hours(1);
 
 std::optional<Duration> read_retry_after(std::string_view text) {
@@ -43,6 +44,10 @@ class HttpResponseReader::Parser : public http::basic_parser<false> {
   }
   [[nodiscard]] bool is_streaming() const {
     return options_.stream && has_head_ && reply.status == 200;
+  }
+  /// Where the smallest thing that can follow is the end, "0\r\n\r\n".
+  [[nodiscard]] bool is_between_chunks() const {
+    return has_head_ && chunked() && left_of_chunk_ == 0;
   }
   /// What stands behind the last end of a line is a line, too, once the body is whole.
   void finish() {
@@ -118,8 +123,13 @@ class HttpResponseReader::Parser : public http::basic_parser<false> {
   std::size_t on_body_impl(string_view bytes, error_code& error) override {
     return on_body(bytes, error);
   }
-  void on_chunk_header_impl(std::uint64_t, string_view, error_code& error) override { error = {}; }
-  std::size_t on_chunk_body_impl(std::uint64_t, string_view bytes, error_code& error) override {
+  void on_chunk_header_impl(std::uint64_t size, string_view, error_code& error) override {
+    error = {};
+    left_of_chunk_ = size;
+  }
+  std::size_t on_chunk_body_impl(std::uint64_t left, string_view bytes,
+                                 error_code& error) override {
+    left_of_chunk_ = left - bytes.size();
     return on_body(bytes, error);
   }
   void on_finish_impl(error_code& error) override { error = {}; }
@@ -128,6 +138,7 @@ class HttpResponseReader::Parser : public http::basic_parser<false> {
   const TakeLine& take_line_;
   std::string line_;  // Begun, not ended yet.
   bool has_head_ = false;
+  std::uint64_t left_of_chunk_ = 0;
 };
 
 HttpResponseReader::HttpResponseReader(Options options, TakeLine take_line)
@@ -142,6 +153,8 @@ Result<void> HttpResponseReader::feed(std::string_view bytes) {
   std::size_t used = 0;
   error_code error;
   while (used < buffer_.size() && !parser_->is_done()) {
+    // Beast asserts that it sees the final chunk whole, or not at all.
+    if (parser_->is_between_chunks() && buffer_.size() - used < final_chunk_bytes) break;
     const std::size_t taken =
         parser_->put(asio::buffer(buffer_.data() + used, buffer_.size() - used), error);
     used += taken;
