@@ -120,7 +120,7 @@ void GossipMachine::answer(Now now, QuestionId id, const Answer& answer) {
     return;
   }
   ++counters_["opened"];
-  deaf_at_ = after(now.mono, hears_itself_within);
+  deaf_at_ = context_.listens_only ? never : after(now.mono, hears_itself_within);
   if (!was_open) reopen_backoff_.reset();
   announce_at_ = now.mono;
   sent_rhythm_ = 0;
@@ -153,11 +153,12 @@ void GossipMachine::beat(Now now) {
   announce_at_ = after(now.mono, wait);
   announce(now);
   forget(now);
-  if (heard_myself_ || !peers_.empty()) report(now);
+  if (heard_myself_ || context_.listens_only || !peers_.empty()) report(now);
 }
 
 void GossipMachine::announce(Now now) {
   greet_at_ = never;
+  if (context_.listens_only) return;
   last_sent_ = now.mono;
   ++counters_["sent"];
   ++sent_;

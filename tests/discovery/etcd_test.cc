@@ -175,6 +175,18 @@ TEST_F(EtcdMachineTest, PutsItsKeyUnderALeaseAndKeepsItEveryThirdOfTheGrantedTim
   EXPECT_THAT(paths(), ElementsAre("/v3/lease/keepalive"));
 }
 
+TEST(EtcdListener, ReadsAndWatchesWithoutAKeyOfItsOwn) {
+  VirtualClock clock;
+  RecordingSink sink;
+  StrategyContext context = context_of("self@h");
+  context.listens_only = true;
+  EtcdMachine machine({}, context, sink);
+  machine.start(clock.now());
+  clock.run(machine, 1min, [] {});
+  ASSERT_EQ(sink.asked.size(), 1u);
+  EXPECT_TRUE(std::get<HttpRequest>(sink.asked[0].question).url.ends_with("/v3/kv/range"));
+}
+
 TEST_F(EtcdMachineTest, ListsTheOthersAndFollowsTheirChangesWithoutEverDisconnecting) {
   start();
   answer("/v3/kv/range", listed(node("a@h") + "," + node("self@h") + "," + node("b@h")));

@@ -156,6 +156,26 @@ TEST_F(GossipMachineTest, ListsWhomItHearsWithTheirAddress) {
   EXPECT_FALSE(sink.passes.back().disconnects);
 }
 
+TEST(GossipListener, SaysNothingAndListsWhomItHears) {
+  VirtualClock clock;
+  RecordingSink sink;
+  StrategyContext context = context_of("a@127.0.0.1");
+  context.listens_only = true;
+  GossipMachine machine({}, context, sink);
+  machine.start(clock.now());
+  machine.answer(clock.now(), sink.asked.back().id, GroupOpened{});
+  GossipCodec other({context.cookie});
+  machine.datagram(clock.now(), other.encode({.stream = 1,
+                                              .counter = 1,
+                                              .boot_id = 2,
+                                              .sent = clock.now().wall,
+                                              .name = NodeName::parse("b@127.0.0.1").value()}));
+  clock.run(machine, 1h, [] {});
+  EXPECT_THAT(sink.sent, IsEmpty());
+  EXPECT_THAT(sink.notes, IsEmpty());  // Nor does it take itself for deaf.
+  EXPECT_THAT(test::names_of(sink.passes.at(1)), ElementsAre("b@127.0.0.1"));
+}
+
 TEST_F(GossipMachineTest, AnswersANewcomerAtOnceButNotEveryDatagram) {
   start();
   run(10s);

@@ -243,7 +243,8 @@ TEST_F(RunningTopologies, WaitingCanBeCancelled) {
     co_await timer.async_wait(asio::use_awaitable);
   };
   const auto race = [&]() -> asio::awaitable<void> {
-    (void)co_await (topologies_.wait_for({.peers = 1}, 1h) || soon(io_.get_executor()));
+    const Topologies::WaitFor whom{.peers = 1};
+    (void)co_await (topologies_.wait_for(whom, 1h) || soon(io_.get_executor()));
     ended = true;
   };
   asio::co_spawn(io_, race(), [](const std::exception_ptr&) {});

@@ -183,6 +183,7 @@ int discover(const Options& options) {
   Seen seen(*config, options);
   discovery::Topologies::Options look_options;
   look_options.context = std::move(*context);
+  look_options.context.listens_only = true;
   look_options.log = program_log(Level::error, config->log_format);
   look_options.on_pass = [&](const std::string& topology, const discovery::Pass& pass) {
     seen.take(topology, pass);

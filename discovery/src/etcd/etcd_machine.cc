@@ -29,6 +29,7 @@ EtcdMachine::EtcdMachine(Options options, const StrategyContext& context, Strate
       own_key_(options_.prefix + context.self.text()),
       sink_(sink),
       seed_(context.seed),
+      listens_only_(context.listens_only),
       needs_token_(!options_.user.empty()) {
   const auto add = [&](const std::string& path, std::string& content) {
     if (!path.empty()) files_.push_back({(context.directory / path).string(), &content});
@@ -41,6 +42,7 @@ EtcdMachine::EtcdMachine(Options options, const StrategyContext& context, Strate
 
 void EtcdMachine::start(Now now) {
   for (Work* work : {&preparation_, &own_work_, &view_work_}) work->due = now.mono;
+  if (listens_only_) own_work_.due = never;
   go_on(now);
 }
 

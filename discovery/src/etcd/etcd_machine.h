@@ -116,6 +116,7 @@ class EtcdMachine : public StrategyMachine {
   std::size_t files_read_ = 0;
   std::string token_;
   bool token_was_good_ = false;
+  const bool listens_only_;
   bool needs_token_ = false;
 
   Work own_work_;

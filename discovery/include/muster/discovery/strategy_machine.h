@@ -55,6 +55,8 @@ struct StrategyContext {
   std::string cookie = {};                 ///< The secret of those that configure none.
   std::string cluster_id = {};             ///< Told to peers; at most 64 bytes.
   std::uint64_t boot_id = 0;               ///< Random at each start of the node.
+  /// Look, and say nothing of ourselves: no heartbeat, no key (`muster discover`).
+  bool listens_only = false;
   std::string bind_address = "127.0.0.1";  ///< Where links and gossip listen.
   std::string link_address = "127.0.0.1";  ///< Where peers reach us, port of our links ...
   std::uint16_t link_port = 0;             ///< ... told by gossip; 0: by the port mapper.
