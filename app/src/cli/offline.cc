@@ -128,7 +128,9 @@ class Seen {
     for (const Peer& peer : pass.peers)
       names += " " + peer.name.text() +
                (peer.port == 0 ? "" : " (" + peer.address + ":" + std::to_string(peer.port) + ")");
-    std::printf("%s:%s%s\n", name.c_str(), names.empty() ? " nobody" : names.c_str(), took.c_str());
+    const std::string but = pass.reason.empty() ? "" : "  (" + pass.reason + ")";
+    std::printf("%s:%s%s%s\n", name.c_str(), names.empty() ? " nobody" : names.c_str(),
+                took.c_str(), but.c_str());
   }
   static double milliseconds(Duration value) {
     return std::chrono::duration<double, std::milli>(value).count();

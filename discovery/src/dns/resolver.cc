@@ -63,14 +63,21 @@ LookedUp failed(std::string reason, std::size_t skipped = 0) {
   return {.kind = LookedUp::Kind::failed, .reason = std::move(reason), .skipped = skipped};
 }
 
+/// A "no" after another server failed, by one that has no records of that name at all.
+bool is_doubtful(const DnsExchange& exchange, const Exchanges& exchanges) {
+  if (exchange.failures.empty()) return false;
+  return std::ranges::none_of(exchanges, [&](const DnsExchange& other) {
+    return other.answer.kind == DnsAnswer::Kind::found && other.server == exchange.server;
+  });
+}
+
 Outcome combine(const LookUp& question, const Exchanges& exchanges) {
   Outcome outcome;
   std::string doubts;
   bool is_no_such_name = true;
   for (const DnsExchange& exchange : exchanges) {
     if (!exchange.answered()) return {.answer = failed(exchange.failures)};
-    if (exchange.answer.kind != DnsAnswer::Kind::found && doubts.empty())
-      doubts = exchange.failures;
+    if (doubts.empty() && is_doubtful(exchange, exchanges)) doubts = exchange.failures;
     if (exchange.answer.kind != DnsAnswer::Kind::no_such_name) is_no_such_name = false;
     take_answer(outcome.answer, exchange.answer);
   }
