@@ -72,7 +72,8 @@ TEST(Rancher, AServiceWithoutContainersIsKnownToBeEmpty) {
 TEST(Rancher, AContainerWithoutAnAddressIsSkippedAndTheOthersStay) {
   const auto read = read_rancher_service(
       R"({"containers": [{"name": "starting"}, {"ips": []}, {"ips": [null]},
-                         {"ips": ["10.0.0.300"]},                          7, {"ips": ["10.42.0.7"]}, {"ips": ["fd00::7"]}]})");
+                         {"ips": ["10.0.0.300"]}, 7,
+                         {"ips": ["10.42.0.7"]}, {"ips": ["fd00::7"]}]})");
   ASSERT_TRUE(read);
   EXPECT_THAT(read->addresses, ElementsAre("10.42.0.7", "fd00::7"));
   EXPECT_EQ(read->skipped, 5u);
