@@ -206,6 +206,13 @@ TEST_F(ResolverTest, TheNextServerIsAskedWhenOneFails) {
   EXPECT_EQ(dead.asked.size(), 2u) << "its targets need not wait for a dead server again";
 }
 
+TEST_F(ResolverTest, ALaterServerThatHasOneKindIsBelievedAboutTheOther) {
+  ScriptedServer broken(io, [](const DnsPacket& asked) { return code(asked, servfail); });
+  ScriptedServer good(
+      io, [](const DnsPacket& asked) { return asked.type == a ? normal(asked) : asked.bytes(); });
+  EXPECT_THAT(look({broken.text(), good.text()}).addresses, ElementsAre("10.0.0.1"));
+}
+
 TEST_F(ResolverTest, EveryServerThatFailedIsNamed) {
   ScriptedServer broken(io, [](const DnsPacket& asked) { return code(asked, servfail); });
   ScriptedServer refusing(io, [](const DnsPacket& asked) { return code(asked, refused); });

@@ -5,7 +5,7 @@
 // Servers are asked in their order, always from the first: those after it may know less (a public
 // one behind one's own).  A server that fails (silence, SERVFAIL, REFUSED, a malformed answer)
 // hands the question to the next; "no" from a later one, while an earlier one failed, proves
-// nothing and is `failed`.
+// nothing and is `failed`, unless it has records of the other kind.
 //
 // A and AAAA are asked together.  One that fails makes the whole `failed`, as half of a list would
 // drop the other half; one that has no records leaves the other's.  Addresses of SRV targets may be
