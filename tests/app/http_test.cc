@@ -128,6 +128,14 @@ TEST_F(Http, RefusesWhatSmugglesRequests) {
               StartsWith("HTTP/1.1 400 "));
 }
 
+TEST_F(Http, RefusesChunkedBodies) {
+  const std::string head =
+      "POST /v1/connect HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+  for (const std::string body : {"", "0\r\n", "0\r\n\r", "5\r\nhello\r\n0\r\n\r\n"})
+    EXPECT_THAT(talk(node_.http_port(), head + body), StartsWith("HTTP/1.1 411 "));
+  EXPECT_THAT(get("/healthz"), StartsWith("HTTP/1.1 200 "));
+}
+
 TEST_F(Http, CutsOffWhatIsTooLargeOrNoHttp) {
   const auto port = node_.http_port();
   EXPECT_THAT(talk(port, "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + std::string(17 * 1024, 'x') +

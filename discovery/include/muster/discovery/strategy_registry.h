@@ -35,7 +35,7 @@ class StrategyRegistry {
   /// Reads the options.  Problems go to the Fields; unknown keys are reported by the caller.
   using Read = std::function<Make(Fields& options)>;
 
-  StrategyRegistry();  ///< With the built-in ones: epmd, erlang_hosts, gossip, none.
+  StrategyRegistry();  ///< With the built-in ones (discovery/README.md).
 
   /// Replaces a strategy of the same name.
   void add(std::string name, Read read);
