@@ -45,7 +45,7 @@ class AdminRoutes {
   Answer delete_key(std::string table, cache::Key key);
 
   Answer topology(const HttpRequest& request);
-  [[nodiscard]] HttpResponse add_topology(const HttpRequest& request);
+  [[nodiscard]] HttpResponse add_topology(const std::string& name);
 
   Answer connect(NodeName name, std::string address);
   Answer disconnect(NodeName name);

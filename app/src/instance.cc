@@ -122,8 +122,7 @@ class Instance::Impl {
     return {.node = &node_,
             .cache = &cache_,
             .unsplit = unsplit_ ? &*unsplit_ : nullptr,
-            .topologies = topologies_ ? &*topologies_ : nullptr,
-            .strategies = &registry_};
+            .topologies = topologies_ ? &*topologies_ : nullptr};
   }
 
   [[nodiscard]] std::vector<std::string> banner() const;
@@ -141,7 +140,8 @@ class Instance::Impl {
     PortOptions options{.password_file = config_.password_file,
                         .show_keys = config_.show_keys,
                         .log = log_,
-                        .on_left = on_left_};
+                        .on_left = on_left_,
+                        .find_topology = [this](const auto& name) { return find_topology(name); }};
     if (config_.serve_http) {
       admin_.emplace(node_.strand(), parts(), options);
       const auto port = admin_->listen(config_.http.text());
@@ -190,6 +190,23 @@ class Instance::Impl {
         outcome = std::move(added);
     }
     co_return outcome;
+  }
+
+  /// In the file, read again, enabled there or not.
+  [[nodiscard]] Result<discovery::TopologyPlan> find_topology(const std::string& name) const {
+    if (config_.source.empty()) return bad_input("this node was started without a file");
+    const auto file = Settings::load(config_.source);
+    if (!file) return file.error();
+    Problems problems;
+    const Config config = read_config(*file, registry_, problems);
+    if (!problems.empty()) return problems.error();
+    std::vector<std::string> names;
+    for (const auto& plan : config.topologies) {
+      if (plan.name == name) return plan;
+      names.push_back(plan.name);
+    }
+    return bad_input(config_.source + " has no topology '" + name + "'" +
+                     did_you_mean(name, names));
   }
 
   [[nodiscard]] Result<std::map<std::string, discovery::TopologyPlan>> enabled_plans() const {

@@ -209,12 +209,11 @@ class CommandLine {
   void add_topology() {
     CLI::App* group = app_.add_subcommand("topology", "Change the topologies of a running node");
     group->require_subcommand(1);
-    CLI::App* adds = speaks(add(*group, "add", "Start a topology of a file, enabled there or not",
-                                "  muster topology add lan strategies.yaml\n", topology_add));
-    has_words(adds, "NAME FILE", "The topology, and the file that has it", 2, 2);
     const auto changes = [&](const char* name, const char* help, const char* examples, Verb verb) {
       has_words(speaks(add(*group, name, help, examples, verb)), "NAME", "The topology", 1, 1);
     };
+    changes("add", "Start one of the node's own file, read again, enabled there or not",
+            "  muster topology add lan\n", topology_add);
     changes("pause", "It looks no more; its peers are neither dialled nor disconnected",
             "  muster topology pause lan\n", topology_pause);
     changes("resume", "It goes on", "  muster topology resume lan\n", topology_resume);

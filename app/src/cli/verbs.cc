@@ -2,7 +2,6 @@
 // What a node is asked to do.
 #include <boost/json.hpp>
 #include <cstdio>
-#include <fstream>
 #include <iostream>
 #include <iterator>
 
@@ -78,21 +77,6 @@ int fault_heal(const Options& options) {
   return post(options, "/v1/fault", {{"action", "heal"}}, "all that was cut works again");
 }
 
-int topology_add(const Options& options) {
-  const std::string& name = options.words[0];
-  const std::string& path = options.words[1];
-  std::ifstream in(path, std::ios::binary);
-  if (!in) return fail("cannot read " + path);
-  const std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-  auto client = NodeClient::find(options);
-  if (!client) return fail(client.error().text());
-  const auto answer = client->json("POST", "/v1/topologies?name=" + percent_encoded(name), text);
-  if (!answer) return fail(answer.error().text());
-  std::puts(options.json ? json::serialize(*answer).c_str()
-                         : ("topology " + name + " runs").c_str());
-  return success;
-}
-
 namespace {
 
 int change_topology(const Options& options, const char* verb, const char* done) {
@@ -103,6 +87,7 @@ int change_topology(const Options& options, const char* verb, const char* done) 
 
 }  // namespace
 
+int topology_add(const Options& options) { return change_topology(options, "add", "runs"); }
 int topology_pause(const Options& options) { return change_topology(options, "pause", "rests"); }
 int topology_resume(const Options& options) {
   return change_topology(options, "resume", "runs again");

@@ -9,11 +9,11 @@
 #include <string>
 
 #include "muster/discovery/log.h"
+#include "muster/discovery/strategy_registry.h"
 
 namespace muster::discovery {
-class StrategyRegistry;
 class Topologies;
-}  // namespace muster::discovery
+}
 namespace muster::node {
 class Node;
 }
@@ -32,8 +32,6 @@ struct Parts {
   cache::Cache* cache = nullptr;
   unsplit::Unsplit* unsplit = nullptr;
   discovery::Topologies* topologies = nullptr;
-  /// For topologies that are added at run time; nullptr: muster's own strategies.
-  const discovery::StrategyRegistry* strategies = nullptr;
 };
 
 struct PortOptions {
@@ -45,6 +43,10 @@ struct PortOptions {
   Log log = {};
   /// What `muster leave` does after the node has left; a program ends itself here.
   std::function<void()> on_left = {};
+  /// `muster topology add NAME`: NAME in the program's own file, read again.  From nowhere else:
+  /// strategies read files, send passwords and run programs, and whoever reaches a port must not
+  /// choose which.
+  std::function<Result<discovery::TopologyPlan>(const std::string& name)> find_topology = {};
 };
 
 }  // namespace muster::app
