@@ -6,9 +6,9 @@
 //
 // A strategy is a machine: start, wake, datagrams and answers come in with the time; reports,
 // datagrams, questions and notes go out into a StrategySink.  topologies.h performs them with real
-// sockets and files, the lab with simulated ones.  A strategy asks (strategy_questions.h) with an id
-// of its own making and gets each answer once, with that id; a stream of HTTP lines says when it has
-// ended.
+// sockets and files, the lab with simulated ones.  A strategy asks (strategy_questions.h) with an
+// id of its own making and gets each answer once, with that id; a stream of HTTP lines says when it
+// has ended.
 #pragma once
 
 #include <chrono>
