@@ -212,8 +212,7 @@ TEST_F(TopologiesTest, GossipOnAnInterfaceThatIsNotHereSaysSoAndGoesOn) {
         Settings::map({{"port", free_udp_port()}, {"multicast_if", "192.0.2.77"}}));
   ASSERT_TRUE(eventually([&] { return !a.passes.empty(); }));
   EXPECT_EQ(a.passes[0].kind, Pass::Kind::unknown);
-  EXPECT_THAT(a.passes[0].reason,
-              HasSubstr("interface 192.0.2.77 is not there"));
+  EXPECT_THAT(a.passes[0].reason, HasSubstr("interface 192.0.2.77 is not there"));
   EXPECT_THAT(a.log,
               Contains(HasSubstr("does not know its peers: cannot open interface 192.0.2.77")));
   stop({&a});

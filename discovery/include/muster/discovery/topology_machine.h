@@ -166,7 +166,7 @@ class TopologyMachine {
   void expire_attempts(Now now);
   void tell(Now now, const Attempt& attempt, const DialOutcome& outcome);
   [[nodiscard]] std::string topology_of(const NodeName& name) const;  // The first that lists it.
-  [[nodiscard]] bool is_paused(const NodeName& name) const;  // All that list it are.
+  [[nodiscard]] bool is_paused(const NodeName& name) const;           // All that list it are.
 
   const Options options_;
   TopologySink& sink_;
