@@ -11,27 +11,21 @@ constexpr Duration answer_deadline = std::chrono::seconds(3);
 
 LocalEpmdMachine::LocalEpmdMachine(Duration polling_interval, const StrategyContext& context,
                                    StrategySink& sink)
-    : interval_(polling_interval), self_(context.self), sink_(sink) {}
+    : PollingMachine(polling_interval, sink, {{"failures", 0}, {"names_skipped", 0}}),
+      self_(context.self) {}
 
-void LocalEpmdMachine::ask(Now now) {
-  next_ = never;
-  asked_ = now.mono;
-  sink_.ask(++question_, AskNames{.host = this_host, .within = answer_deadline});
+Question LocalEpmdMachine::question() const {
+  return AskNames{.host = this_host, .within = answer_deadline};
 }
 
-void LocalEpmdMachine::answer(Now now, QuestionId id, const Answer& answer) {
-  const auto* found = std::get_if<NamesFound>(&answer);
-  if (!found || id != question_ || next_ != never) return;
-  if (!found->names) ++counters_["failures"];
-  Pass pass = found->names ? Pass::list(peers_of(*found->names))
-                           : Pass::unknown(found->names.error().text());
+Pass LocalEpmdMachine::read(const Answer& answer) {
+  const auto& names = std::get<NamesFound>(answer).names;
+  if (!names) count("failures");
+  Pass pass = names ? Pass::list(peers_of(*names)) : Pass::unknown(names.error().text());
   pass.disconnects = false;
-  pass.took = now.mono - asked_;
-  next_ = after(now.mono, interval_);
-  sink_.report(std::move(pass));
+  return pass;
 }
 
-/// Without ourselves.  A name that no node of ours could have is a stranger's with our mark.
 PeerSet LocalEpmdMachine::peers_of(const std::vector<std::string>& names) {
   PeerSet peers;
   for (const std::string& base : names) {
@@ -40,7 +34,7 @@ PeerSet LocalEpmdMachine::peers_of(const std::vector<std::string>& names) {
     if (name)
       peers.insert(Peer{*name});
     else
-      ++counters_["names_skipped"];
+      count("names_skipped");
   }
   return peers;
 }

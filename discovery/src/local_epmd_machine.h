@@ -10,33 +10,20 @@
 // answers the pass is unknown, and asked again.  Pure.
 #pragma once
 
-#include "muster/discovery/strategy_machine.h"
+#include "polling_machine.h"
 
 namespace muster::discovery {
 
-class LocalEpmdMachine : public StrategyMachine {
+class LocalEpmdMachine : public PollingMachine {
  public:
   LocalEpmdMachine(Duration polling_interval, const StrategyContext& context, StrategySink& sink);
 
-  void start(Now now) override { ask(now); }
-  void wake(Now now) override {
-    if (now.mono >= next_) ask(now);
-  }
-  [[nodiscard]] Instant next_wake() const override { return next_; }
-  void answer(Now now, QuestionId id, const Answer& answer) override;
-  [[nodiscard]] std::map<std::string, std::uint64_t> counters() const override { return counters_; }
-
  private:
-  void ask(Now now);
+  [[nodiscard]] Question question() const override;
+  [[nodiscard]] Pass read(const Answer& answer) override;
   [[nodiscard]] PeerSet peers_of(const std::vector<std::string>& names);
 
-  const Duration interval_;
   const NodeName self_;
-  StrategySink& sink_;
-  QuestionId question_ = 0;
-  Instant asked_ = {};
-  Instant next_ = never;
-  std::map<std::string, std::uint64_t> counters_{{"failures", 0}, {"names_skipped", 0}};
 };
 
 }  // namespace muster::discovery

@@ -5,37 +5,28 @@
 
 namespace muster::discovery {
 
-void PeerListMachine::ask(Now now) {
-  next_ = never;
-  asked_ = now.mono;
-  sink_.ask(++question_, options_.question);
-}
-
-void PeerListMachine::answer(Now now, QuestionId id, const Answer& answer) {
-  if (id != question_) return;
+Pass PeerListMachine::read(const Answer& answer) {
   const auto* file = std::get_if<FileRead>(&answer);
   const auto& content = file ? file->content : std::get<ProgramRan>(answer).output;
-  next_ = after(now.mono, options_.interval);
   if (!content) {
     content_.reset();
     pass_ = Pass::unknown(content.error().text());
   } else if (content_ != *content) {
     content_ = *content;
-    pass_ = read(*content);
+    pass_ = parse(*content);
   }
-  pass_.took = now.mono - asked_;
-  sink_.report(pass_);
+  return pass_;
 }
 
-Pass PeerListMachine::read(const std::string& content) {
+Pass PeerListMachine::parse(const std::string& content) {
   auto list = parse_peer_list(content, options_.source);
   if (!list) return Pass::unknown(list.error().text());
   const auto& problems = list->problems.lines();
-  counters_["bad_entries"] += problems.size();
+  count("bad_entries", problems.size());
   if (!problems.empty()) {
     const std::string more =
         problems.size() == 1 ? "" : " (and " + std::to_string(problems.size() - 1) + " more)";
-    sink_.note(Level::warn, "skips an entry: " + problems.front() + more);
+    note(Level::warn, "skips an entry: " + problems.front() + more);
   }
   // A file that names nobody any more is an answer; one of which nothing can be read is none.
   if (list->peers.empty() && !problems.empty()) return Pass::unknown(problems.front());

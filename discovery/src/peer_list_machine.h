@@ -7,11 +7,11 @@
 // bad entry is counted and skipped, and said once for each new content.
 #pragma once
 
-#include "muster/discovery/strategy_machine.h"
+#include "polling_machine.h"
 
 namespace muster::discovery {
 
-class PeerListMachine : public StrategyMachine {
+class PeerListMachine : public PollingMachine {
  public:
   struct Options {
     std::string source = {};  ///< For people: the file, or the program.
@@ -20,28 +20,17 @@ class PeerListMachine : public StrategyMachine {
   };
 
   PeerListMachine(Options options, StrategySink& sink)
-      : options_(std::move(options)), sink_(sink) {}
-
-  void start(Now now) override { ask(now); }
-  void wake(Now now) override {
-    if (now.mono >= next_) ask(now);
-  }
-  [[nodiscard]] Instant next_wake() const override { return next_; }
-  void answer(Now now, QuestionId id, const Answer& answer) override;
-  [[nodiscard]] std::map<std::string, std::uint64_t> counters() const override { return counters_; }
+      : PollingMachine(options.interval, sink, {{"bad_entries", 0}}),
+        options_(std::move(options)) {}
 
  private:
-  void ask(Now now);
-  Pass read(const std::string& content);
+  [[nodiscard]] Question question() const override { return options_.question; }
+  [[nodiscard]] Pass read(const Answer& answer) override;
+  [[nodiscard]] Pass parse(const std::string& content);
 
   const Options options_;
-  StrategySink& sink_;
-  QuestionId question_ = 0;
-  Instant asked_ = {};
-  Instant next_ = never;
   std::optional<std::string> content_ = {};  // Of the last pass ...
   Pass pass_ = {};                           // ... and what it came to.
-  std::map<std::string, std::uint64_t> counters_{{"bad_entries", 0}};
 };
 
 }  // namespace muster::discovery

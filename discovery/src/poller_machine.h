@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: MIT
 //
-// The loop that every polling strategy shares: ask, report the answer, ask again `interval` after
-// it came.  Pure.
+// A user's discover(), called again and again.  Pure.
 #pragma once
 
 #include <memory>
 
-#include "muster/discovery/strategy_machine.h"
+#include "polling_machine.h"
 
 namespace muster::discovery {
 
-class PollerMachine : public StrategyMachine {
+class PollerMachine : public PollingMachine {
  public:
   struct Options {
     Duration interval = std::chrono::seconds(5);
@@ -18,35 +17,21 @@ class PollerMachine : public StrategyMachine {
   };
 
   PollerMachine(std::shared_ptr<const DiscoverCall> call, Options options, StrategySink& sink)
-      : call_(std::move(call)), options_(options), sink_(sink) {}
-
-  void start(Now now) override { ask(now); }
-  void wake(Now now) override {
-    if (now.mono >= next_) ask(now);
-  }
-  [[nodiscard]] Instant next_wake() const override { return next_; }
-  void answer(Now now, QuestionId id, const Answer& answer) override {
-    if (id != question_) return;
-    const auto& found = std::get<Discovered>(answer).peers;
-    Pass pass = found ? Pass::list(*found) : Pass::unknown(found.error().text());
-    pass.took = now.mono - asked_;
-    next_ = after(now.mono, options_.interval);
-    sink_.report(std::move(pass));
-  }
+      : PollingMachine(options.interval, sink),
+        call_(std::move(call)),
+        deadline_(options.deadline) {}
 
  private:
-  void ask(Now now) {
-    next_ = never;
-    asked_ = now.mono;
-    sink_.ask(++question_, Discover{.call = call_, .within = options_.deadline});
+  [[nodiscard]] Question question() const override {
+    return Discover{.call = call_, .within = deadline_};
+  }
+  [[nodiscard]] Pass read(const Answer& answer) override {
+    const auto& peers = std::get<Discovered>(answer).peers;
+    return peers ? Pass::list(*peers) : Pass::unknown(peers.error().text());
   }
 
   const std::shared_ptr<const DiscoverCall> call_;
-  const Options options_;
-  StrategySink& sink_;
-  QuestionId question_ = 0;
-  Instant asked_ = {};
-  Instant next_ = never;
+  const Duration deadline_;
 };
 
 }  // namespace muster::discovery

@@ -5,28 +5,17 @@
 
 namespace muster::discovery {
 
-void RancherMachine::ask(Now now) {
-  next_ = never;
-  asked_ = now.mono;
-  HttpRequest request{.url = options_.metadata_url + "/self/service",
-                      .headers = {{"Accept", "application/json"}},
-                      .within = options_.deadline,
-                      .most_bytes = std::size_t{1} << 20};
-  sink_.ask(++question_, std::move(request));
+Question RancherMachine::question() const {
+  return HttpRequest{.url = options_.metadata_url + "/self/service",
+                     .headers = {{"Accept", "application/json"}},
+                     .within = options_.deadline,
+                     .most_bytes = std::size_t{1} << 20};
 }
 
-void RancherMachine::answer(Now now, QuestionId id, const Answer& answer) {
-  const auto* answered = std::get_if<HttpAnswer>(&answer);
-  if (id != question_ || !answered) return;
-  Pass pass = read(answered->reply);
-  pass.took = now.mono - asked_;
-  next_ = after(now.mono, options_.interval);
-  sink_.report(std::move(pass));
-}
-
-Pass RancherMachine::read(const Result<HttpReply>& reply) {
+Pass RancherMachine::read(const Answer& answer) {
+  const auto& reply = std::get<HttpAnswer>(answer).reply;
   const auto unknown = [&](const std::string& why) {
-    ++counters_["failures"];
+    count("failures");
     return Pass::unknown("Rancher's metadata service: " + why);
   };
   if (!reply) return unknown(reply.error().text());
@@ -35,7 +24,7 @@ Pass RancherMachine::read(const Result<HttpReply>& reply) {
                    std::to_string(reply->status) + " " + reply->reason.substr(0, 100));
   const auto containers = read_rancher_service(reply->body);
   if (!containers) return unknown(containers.error().text());
-  counters_["containers_skipped"] += containers->skipped;
+  count("containers_skipped", containers->skipped);
   PeerSet peers;
   for (const std::string& address : containers->addresses) {
     const auto name = NodeName::parse(options_.node_basename + "@" + address);

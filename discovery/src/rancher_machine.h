@@ -7,11 +7,11 @@
 // status but 200, what cannot be read, or containers none of which has an address.
 #pragma once
 
-#include "muster/discovery/strategy_machine.h"
+#include "polling_machine.h"
 
 namespace muster::discovery {
 
-class RancherMachine : public StrategyMachine {
+class RancherMachine : public PollingMachine {
  public:
   struct Options {
     std::string node_basename = {};
@@ -21,27 +21,16 @@ class RancherMachine : public StrategyMachine {
   };
 
   RancherMachine(Options options, const StrategyContext& context, StrategySink& sink)
-      : options_(std::move(options)), self_(context.self), sink_(sink) {}
-
-  void start(Now now) override { ask(now); }
-  void wake(Now now) override {
-    if (now.mono >= next_) ask(now);
-  }
-  [[nodiscard]] Instant next_wake() const override { return next_; }
-  void answer(Now now, QuestionId id, const Answer& answer) override;
-  [[nodiscard]] std::map<std::string, std::uint64_t> counters() const override { return counters_; }
+      : PollingMachine(options.interval, sink, {{"containers_skipped", 0}, {"failures", 0}}),
+        options_(std::move(options)),
+        self_(context.self) {}
 
  private:
-  void ask(Now now);
-  Pass read(const Result<HttpReply>& reply);
+  [[nodiscard]] Question question() const override;
+  [[nodiscard]] Pass read(const Answer& answer) override;
 
   const Options options_;
   const NodeName self_;
-  StrategySink& sink_;
-  QuestionId question_ = 0;
-  Instant asked_ = {};
-  Instant next_ = never;
-  std::map<std::string, std::uint64_t> counters_{{"containers_skipped", 0}, {"failures", 0}};
 };
 
 }  // namespace muster::discovery
