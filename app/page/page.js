@@ -70,23 +70,26 @@ function draw(nodes, members) {
   }
 }
 
+const stateOf = (table) => !table.held ? 'elsewhere' : table.ready && !table.writable ? 'read-only' : table.readiness;
+
 function show(nodes, members, tables, topologies, unsplit) {
   byId('self').textContent = nodes.self;
   document.title = 'muster: ' + nodes.self;
   draw(nodes.nodes, members.members);
   const waiting = tables.tables.filter((table) => table.held && !table.ready).length;
   const apart = tables.tables.some((table) => table.apart.length);
+  const closed = tables.tables.some((table) => table.held && !table.writable);
   const state = byId('state');
-  state.textContent = apart ? 'apart' : waiting ? 'not ready' : 'ready';
-  state.className = 'badge ' + (apart ? 'bad' : waiting ? '' : 'good');
-  rows('tables', tables.tables.map((table) => [table.name, table.held ? table.readiness : 'elsewhere', table.entries, size(table.bytes),
-    table.replicas.join(' '), table.apart.join(' ') || '-', table.set_aside, table.on_split, table.detail]), 'no tables');
+  state.textContent = apart ? 'apart' : waiting ? 'not ready' : closed ? 'read-only' : 'ready';
+  state.className = 'badge ' + (apart ? 'bad' : waiting || closed ? '' : 'good');
+  rows('tables', tables.tables.map((table) => [table.name, stateOf(table), table.entries, size(table.bytes),
+    table.replicas.join(' '), table.apart.join(' ') || '-', table.set_aside, table.journal, table.on_split, table.detail]), 'no tables');
   rows('topologies', topologies.topologies.map((topology) => [topology.name, topology.strategy,
     (topology.last_pass ?? 'none yet') + (topology.unknown_reason ? ': ' + topology.unknown_reason : ''),
     topology.peers.map((peer) => peer.name + ' (' + peer.state + (peer.reason ? ', ' + peer.reason : '') + ')').join(', ')]),
   'none: nodes are connected by hand');
-  rows('heals', unsplit.heals.slice().reverse().map((heal) => [heal.at, heal.table, heal.rule, heal.winner,
-    heal.set_aside, heal.text]), unsplit.running ? 'none so far' : 'unsplit does not run: splits stay apart');
+  rows('heals', unsplit.heals.slice().reverse().map((heal) => [heal.at.slice(0, 19).replace('T', ' '), heal.table, heal.context, heal.rule,
+    heal.healed ? heal.winner : 'nobody: apart', heal.set_aside, heal.healed ? heal.took_ms + ' ms' : '-', heal.text]), unsplit.running ? 'none so far' : 'unsplit does not run: splits stay apart');
 }
 
 async function refresh() {
@@ -107,7 +110,7 @@ function listen() {
     const mark = event.number + event.at;
     if (seen.has(mark)) return;  // Told again after a new connection.
     seen.add(mark);
-    const item = element('li', undefined, {class: ['alarm', 'apart', 'inconsistent_database'].includes(event.kind) ? 'alarm' : ''});
+    const item = element('li', undefined, {class: ['alarm', 'apart', 'inconsistent_database', 'refused'].includes(event.kind) ? 'alarm' : ''});
     item.append(element('time', event.at.slice(11, 23)), ' ', element('strong', event.kind), ' ',
       element('span', event.topic, {class: 'topic'}), ' ', event.detail);
     byId('events').prepend(item);

@@ -9,6 +9,7 @@
 #include "http_server.h"
 #include "muster/cache/cache.h"
 #include "muster/node/node.h"
+#include "muster/unsplit/unsplit.h"
 
 namespace muster::app {
 
@@ -57,8 +58,6 @@ std::string_view kind_of(cache::CacheEvent::Kind kind) {
       return "inconsistent_database";
     case Kind::apart:
       return "apart";
-    case Kind::healed:
-      return "healed";
     case Kind::alarm:
       return "alarm";
     default:
@@ -96,6 +95,11 @@ class Admin::Impl {
         if (const auto kind = kind_of(event.kind); !kind.empty())
           hub->add(now.wall, std::string(kind), "table " + event.table,
                    with_name(event.peer, event.detail));
+      });
+    if (parts.unsplit)
+      parts.unsplit->on_heal([hub = hub_](const unsplit::Heal& heal) {
+        hub->add(heal.at, heal.verdict == cache::Verdict::apart ? "refused" : "healed",
+                 "table " + heal.table, heal.text);
       });
   }
 

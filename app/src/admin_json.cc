@@ -171,10 +171,13 @@ json::value tables_json(const std::vector<cache::TableStatus>& tables, const Nod
     object["held"] = holds_copy(definition, self);
     object["ready"] = table.readiness == cache::Readiness::ready;
     object["readiness"] = text_of(table.readiness);
-    object["detail"] = table.detail;
+    object["detail"] = table.refuses_writes.empty() ? table.detail : table.refuses_writes;
+    object["writable"] = table.refuses_writes.empty();
     object["storage"] = to_string(definition.storage);
     object["writes"] = to_string(definition.writes);
     object["durability"] = to_string(definition.durability);
+    object["disk"] = to_string(table.disk);
+    object["disk_late_ms"] = milliseconds(table.disk_late);
     object["on_split"] = to_string(definition.on_split);
     object["ttl_ms"] = duration_json(definition.ttl);
     object["max_ttl_ms"] = duration_json(definition.max_ttl);
@@ -234,12 +237,13 @@ json::value heals_json(const std::vector<unsplit::Heal>& heals) {
     object["at"] = time_text(heal.at);
     object["table"] = heal.table;
     object["peer"] = heal.peer.text();
-    object["context"] = unsplit::to_string(heal.context);
+    object["context"] = cache::to_string(heal.context);
     object["rule"] = unsplit::to_string(heal.rule);
     object["healed"] = heal.verdict != cache::Verdict::apart;
     object["winner"] = heal.winner;
     object["set_aside"] = heal.set_aside;
     object["took_ms"] = milliseconds(heal.took);
+    object["complete"] = heal.complete;
     object["text"] = heal.text;
     array.push_back(std::move(object));
   }
@@ -256,7 +260,12 @@ json::value journal_json(std::string_view table, const std::vector<unsplit::Jour
     object["record"] = record_id(entry.row);
     object["key"] = key ? key_json(*key, show_keys) : json::value(nullptr);
     object["bytes"] = entry.value.size();
+    object["written_by"] = entry.writer;
+    object["written"] = time_text(entry.written());
+    object["stamp"] = fmt::format("{}/{}", entry.stamp.time, node::to_string(entry.stamp.boot));
+    object["line"] = fmt::format("{:016x}", entry.line);
     object["set_aside"] = time_text(entry.set_aside);
+    object["to_merge"] = entry.to_merge;
     object["expires"] = entry.expiry == cache::never_expires ? json::value(nullptr)
                                                              : json::value(time_text(entry.expiry));
     object["why"] = entry.why;

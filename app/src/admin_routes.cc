@@ -40,7 +40,7 @@ AdminRoutes::Answer AdminRoutes::get(const HttpRequest& request) {
     co_return HttpResponse{.type = std::string(file->type), .body = std::string(file->text)};
   if (first == "healthz" && depth == 1) co_return replied(json::object{{"alive", true}});
   if (first == "readyz" && depth == 1) co_return ready();
-  if (first == "metrics" && depth == 1) co_return metrics();
+  if (first == "metrics" && depth == 1) co_return co_await metrics();
   if (first != "v1") co_return refused(404, "there is nothing here");
   if (second == "status" && depth == 2) co_return status();
   if (second == "nodes" && depth == 2 && parts_.node) co_return replied(nodes_json(*parts_.node));
@@ -69,7 +69,8 @@ HttpResponse AdminRoutes::ready() {
   json::array waiting;
   const NodeName self = parts_.cache->node().view()->self.name;
   for (const cache::TableStatus& table : parts_.cache->machine().status(now()))
-    if (table.readiness != cache::Readiness::ready && holds_copy(table.definition, self))
+    if ((table.readiness != cache::Readiness::ready || table.disk != cache::DiskState::good) &&
+        holds_copy(table.definition, self))
       waiting.push_back(json::object{{"table", table.definition.name}, {"detail", table.detail}});
   const bool all = waiting.empty();
   HttpResponse response =
@@ -101,8 +102,10 @@ HttpResponse AdminRoutes::status() {
   return replied(std::move(object));
 }
 
-HttpResponse AdminRoutes::metrics() {
+AdminRoutes::Answer AdminRoutes::metrics() {
   MetricsInput input;
+  input.unsplit = parts_.unsplit != nullptr;
+  if (parts_.unsplit) input.heals = co_await parts_.unsplit->totals();
   std::shared_ptr<const node::NodeView> view;
   if (parts_.node) {
     view = parts_.node->view();
@@ -112,7 +115,7 @@ HttpResponse AdminRoutes::metrics() {
   if (parts_.cache) input.tables = parts_.cache->machine().status(now());
   if (parts_.topologies) input.topologies = parts_.topologies->status();
   input.uptime = now().mono - started_;
-  return {.type = "text/plain; version=0.0.4", .body = metrics_text(input)};
+  co_return HttpResponse{.type = "text/plain; version=0.0.4", .body = metrics_text(input)};
 }
 
 AdminRoutes::Answer AdminRoutes::unsplit_status() {

@@ -32,7 +32,7 @@ class AdminRoutes {
   Answer post(const HttpRequest& request);
   [[nodiscard]] HttpResponse ready();
   [[nodiscard]] HttpResponse status();
-  [[nodiscard]] HttpResponse metrics();
+  [[nodiscard]] Answer metrics();
   Answer unsplit_status();
   Answer journal(const HttpRequest& request);
   Answer replay(const HttpRequest& request);

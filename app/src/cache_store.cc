@@ -28,6 +28,7 @@ std::string_view CacheStore::name(std::size_t table) const {
 
 Timestamp CacheStore::time() const {
   now_ = now();
+  parts_.cache->machine().look(now_);
   return parts_.node->fabric().cluster_time(now_);
 }
 

@@ -82,7 +82,8 @@ cache::TableDefinition read_table(std::string name, Fields fields) {
       {"async", Durability::async}, {"sync", Durability::sync}};
   static constexpr std::pair<std::string_view, OnSplit> on_splits[] = {
       {"automatic", OnSplit::automatic}, {"oldest", OnSplit::oldest},     {"merge", OnSplit::merge},
-      {"largest", OnSplit::largest},     {"majority", OnSplit::majority}, {"none", OnSplit::none}};
+      {"largest", OnSplit::largest},     {"majority", OnSplit::majority}, {"none", OnSplit::none},
+      {"custom", OnSplit::custom}};
   cache::TableDefinition table;
   table.name = std::move(name);
   table.storage = fields.choice("storage", table.storage, storages);

@@ -38,7 +38,6 @@ cache::CacheSettings cache_settings(const Config& config) {
   cache::CacheSettings settings;
   settings.tables = config.tables;
   settings.directory = config.dir;
-  settings.machine.auto_initialize_cluster = config.auto_initialize_cluster;
   return settings;
 }
 

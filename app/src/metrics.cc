@@ -52,10 +52,16 @@ void add_table(Families& families, const cache::TableStatus& table) {
                  table.readiness == cache::Readiness::ready ? 1 : 0, labels);
   families.gauge("muster_table_entries", "Keys held.", number(table.entries), labels);
   families.gauge("muster_table_bytes", "Memory of the local copy.", number(table.bytes), labels);
+  families.gauge("muster_table_disk_ok", "1 while changes can be stored; 0: disk full or failed.",
+                 table.disk == cache::DiskState::good ? 1 : 0, labels);
+  families.gauge("muster_table_disk_late_seconds", "Age of the oldest change that is not on disk.",
+                 std::chrono::duration<double>(table.disk_late).count(), labels);
   families.gauge("muster_table_replicas", "Nodes of the island that run the table.",
                  number(table.replicas.size()), labels);
   families.gauge("muster_table_apart", "Peers whose copies are on a sibling line, unhealed.",
                  number(table.apart.size()), labels);
+  families.gauge("muster_table_writable", "0 while writes are refused, as below a majority.",
+                 table.refuses_writes.empty() ? 1 : 0, labels);
   families.gauge("muster_table_journal", "Values set aside that still matter.",
                  number(table.journal), labels);
   families.counter("muster_table_puts_total", "Puts applied.", number(table.puts), labels);
@@ -64,6 +70,29 @@ void add_table(Families& families, const cache::TableStatus& table) {
   families.counter("muster_table_splits_total", "Sibling lines met.", number(table.splits), labels);
   families.counter("muster_table_set_aside_total", "Values set aside by heals.",
                    number(table.set_aside), labels);
+}
+
+void add_heals(Families& families, const std::string& table, const unsplit::HealTotals& totals) {
+  const Families::Labels labels{{"table", table}};
+  const auto number = [](auto value) { return static_cast<double>(value); };
+  const auto seconds = [](Duration time) { return std::chrono::duration<double>(time).count(); };
+  families.counter("muster_unsplit_heals_total", "Heals that this node took part in.",
+                   number(totals.heals), labels);
+  families.counter("muster_unsplit_heals_cut_off_total", "Of these, cut off before their end.",
+                   number(totals.cut_off), labels);
+  families.counter("muster_unsplit_refusals_total", "Forks that may not be healed.",
+                   number(totals.refusals), labels);
+  families.counter("muster_unsplit_heal_seconds_total", "From contact to healed, summed up.",
+                   seconds(totals.took), labels);
+  families.counter("muster_unsplit_discarded_total", "Values set aside here.",
+                   number(totals.set_aside), labels);
+  families.counter("muster_unsplit_merged_total", "Of these, put again by a merge function.",
+                   number(totals.merged), labels);
+  if (totals.last_winner.empty()) return;
+  families.gauge("muster_unsplit_last_heal_seconds", "How long the last heal took.",
+                 seconds(totals.last_took), labels);
+  families.gauge("muster_unsplit_last_winner", "Who had named the line that won last.", 1,
+                 {{"table", table}, {"winner", totals.last_winner}});
 }
 
 }  // namespace
@@ -81,6 +110,8 @@ std::string metrics_text(const MetricsInput& input) {
                    static_cast<double>(input.view->island.size()));
   }
   for (const cache::TableStatus& table : input.tables) add_table(families, table);
+  families.gauge("muster_unsplit_running", "0: splits stay apart.", input.unsplit ? 1 : 0);
+  for (const auto& [table, totals] : input.heals) add_heals(families, table, totals);
   for (const discovery::TopologyStatus& topology : input.topologies) {
     families.gauge("muster_topology_peers", "Peers listed.",
                    static_cast<double>(topology.peers.size()), {{"topology", topology.name}});

@@ -125,11 +125,12 @@ class RedisPort::Impl::Connection {
   }
 
  private:
-  /// Runs requests as a turn of the node: what they send to one peer is one frame.
+  /// The turn of the node ends when all connections that are ready have been served: what their
+  /// requests send to one peer is one frame.
   std::size_t consume(std::string_view bytes) {
-    bytes_ = bytes;  // Beside `this`: a std::function then needs no memory of its own.
-    port_.node_.turn([this](Now) { used_ = session_.consume(bytes_); });
-    return used_;
+    const std::size_t used = session_.consume(bytes);
+    port_.node_.turn_soon();
+    return used;
   }
 
   void wait_to_read() {
@@ -250,8 +251,6 @@ class RedisPort::Impl::Connection {
   Connections::iterator self_;
   std::string held_;
   std::string out_;
-  std::string_view bytes_;  // Of the consume() that runs now, and its result.
-  std::size_t used_ = 0;
   Instant since_, progress_ = since_;
   bool reading_ = false, writing_ = false, woken_ = false, closed_ = false, removing_ = false;
 };

@@ -71,6 +71,7 @@ class CacheMachine::Impl {
     if (image != nullptr && table->definition().storage != Storage::ram_copies) {
       if (auto loaded = table->load(*image); !loaded) return loaded.error();
     }
+    if (disk_ != DiskState::good) table->disk_changed(surroundings_.now, disk_, disk_why_);
     tables_.push_back(std::move(table));
     return tables_.back().get();
   }
@@ -102,15 +103,19 @@ class CacheMachine::Impl {
                               std::make_shared<const std::string>(message.SerializeAsString()));
   }
 
-  /// A table that others have and this node has never heard of.
-  void learn_definitions(Now now) {
+  /// A table that others have and this node has never heard of is made; of the others it is kept
+  /// what this peer says they are.
+  void learn_definitions(Now now, BootId from) {
     for (const wire::Definition& each : incoming_.definitions()) {
       auto definition = from_wire(each);
       if (!definition) {
         ++surroundings_.malformed;
         continue;
       }
-      if (find(definition->name) != nullptr) continue;
+      if (Replicator* known = find(definition->name)) {
+        known->heard(from, *definition);
+        continue;
+      }
       if (auto added = add(*definition, nullptr)) start_late(now, **added);
     }
   }
@@ -121,11 +126,22 @@ class CacheMachine::Impl {
     for (const node::Member& peer : surroundings_.fabric.connected()) tell_definitions(peer);
   }
 
+  /// First of all in every entry: whatever woke this process, it may have stood still before.
+  void enter(Now now) {
+    const Instant due = std::max(expected_wake_, surroundings_.now.mono);
+    const bool late = expected_wake_ != never && now.mono - due > stood_still;
+    surroundings_.now = now;
+    if (!late) return;
+    for (std::size_t i = 0; i < tables_.size(); ++i) tables_[i]->paused(now);
+  }
+
   CacheOptions options_;
   Surroundings surroundings_;
   std::vector<std::unique_ptr<Replicator>> tables_;
   wire::Message incoming_;
   bool started_ = false;
+  DiskState disk_ = DiskState::good;
+  std::string disk_why_;
   Instant expected_wake_ = never;
 };
 
@@ -136,6 +152,7 @@ Result<std::unique_ptr<CacheMachine>> CacheMachine::open(
     CacheOptions options, std::vector<TableDefinition> tables, const StoreImage* image,
     node::Fabric& fabric, CacheEffects& effects, std::uint64_t seed) {
   auto impl = std::make_unique<Impl>(std::move(options), fabric, effects, seed);
+  impl->surroundings_.image = image;
   for (TableDefinition& definition : tables) {
     if (auto added = impl->add(std::move(definition), image); !added) return added.error();
   }
@@ -156,7 +173,7 @@ Result<std::unique_ptr<CacheMachine>> CacheMachine::open(
 }
 
 void CacheMachine::start(Now now) {
-  impl_->surroundings_.now = now;
+  impl_->enter(now);
   impl_->started_ = true;
   for (const node::Member& peer : impl_->surroundings_.fabric.connected()) {
     impl_->tell_definitions(peer);
@@ -167,35 +184,39 @@ void CacheMachine::start(Now now) {
 void CacheMachine::set_healer(Healer* healer) { impl_->surroundings_.healer = healer; }
 
 Instant CacheMachine::next_wake() const {
-  Instant next = never;
+  // A node that nobody wakes would not notice that it stood still.
+  Instant next = impl_->started_ ? after(impl_->surroundings_.now.mono, stood_still / 2) : never;
   for (const auto& table : impl_->tables_) next = std::min(next, table->next_wake());
   impl_->expected_wake_ = next;
   return next;
 }
 
 void CacheMachine::wake(Now now) {
-  const Instant due = std::max(impl_->expected_wake_, impl_->surroundings_.now.mono);
-  const bool late = impl_->expected_wake_ != never && now.mono - due > stood_still;
-  impl_->surroundings_.now = now;
-  impl_->expected_wake_ = never;
-  for (std::size_t i = 0; i < impl_->tables_.size(); ++i) {
-    if (late) impl_->tables_[i]->paused(now);
-    impl_->tables_[i]->wake(now);
-  }
+  impl_->enter(now);
+  for (std::size_t i = 0; i < impl_->tables_.size(); ++i) impl_->tables_[i]->wake(now);
 }
 
+void CacheMachine::look(Now now) { impl_->enter(now); }
+
 void CacheMachine::flush(Now now) {
-  impl_->surroundings_.now = now;
+  impl_->enter(now);
   for (std::size_t i = 0; i < impl_->tables_.size(); ++i) impl_->tables_[i]->flush(now);
 }
 
-void CacheMachine::stored(Now now, std::string_view table, std::uint64_t number, bool failed) {
-  impl_->surroundings_.now = now;
-  if (Replicator* found = impl_->find(table)) found->stored(now, number, failed);
+void CacheMachine::stored(Now now, std::string_view table, std::uint64_t number) {
+  impl_->enter(now);
+  if (Replicator* found = impl_->find(table)) found->stored(now, number);
+}
+
+void CacheMachine::disk_changed(Now now, DiskState state, const std::string& why) {
+  impl_->enter(now);
+  impl_->disk_ = state;
+  impl_->disk_why_ = why;
+  for (const auto& table : impl_->tables_) table->disk_changed(now, state, why);
 }
 
 Result<void> CacheMachine::create_table(Now now, TableDefinition definition) {
-  impl_->surroundings_.now = now;
+  impl_->enter(now);
   auto added = impl_->add(std::move(definition), nullptr);
   if (!added) return added.error();
   impl_->start_late(now, **added);
@@ -204,7 +225,7 @@ Result<void> CacheMachine::create_table(Now now, TableDefinition definition) {
 
 void CacheMachine::write(Now now, std::string_view table, Write write, const WriteOptions& options,
                          WriteDone done) {
-  impl_->surroundings_.now = now;
+  impl_->enter(now);
   Replicator* found = impl_->find(table);
   if (found == nullptr) return done(now, no_table(table));
   if (auto valid = check_write(write); !valid) return done(now, valid.error());
@@ -213,7 +234,7 @@ void CacheMachine::write(Now now, std::string_view table, Write write, const Wri
 
 void CacheMachine::touch(Now now, std::string_view table, const Key& key,
                          std::optional<Duration> ttl, const WriteOptions& options, WriteDone done) {
-  impl_->surroundings_.now = now;
+  impl_->enter(now);
   Replicator* found = impl_->find(table);
   if (found == nullptr) return done(now, no_table(table));
   if (auto valid = check_key(key); !valid) return done(now, valid.error());
@@ -222,7 +243,7 @@ void CacheMachine::touch(Now now, std::string_view table, const Key& key,
 
 void CacheMachine::take(Now now, std::string_view table, const Key& key,
                         const WriteOptions& options, TakeDone done) {
-  impl_->surroundings_.now = now;
+  impl_->enter(now);
   Replicator* found = impl_->find(table);
   if (found == nullptr) return done(now, no_table(table));
   if (auto valid = check_key(key); !valid) return done(now, valid.error());
@@ -230,7 +251,7 @@ void CacheMachine::take(Now now, std::string_view table, const Key& key,
 }
 
 void CacheMachine::get(Now now, std::string_view table, const Key& key, ReadDone done) {
-  impl_->surroundings_.now = now;
+  impl_->enter(now);
   Replicator* found = impl_->find(table);
   if (found == nullptr) return done(now, no_table(table));
   if (auto valid = check_key(key); !valid) return done(now, valid.error());
@@ -239,7 +260,7 @@ void CacheMachine::get(Now now, std::string_view table, const Key& key, ReadDone
 
 void CacheMachine::all(Now now, std::string_view table, const Pattern& pattern, std::size_t limit,
                        ListDone done) {
-  impl_->surroundings_.now = now;
+  impl_->enter(now);
   Replicator* found = impl_->find(table);
   if (found == nullptr) return done(now, no_table(table));
   found->all(now, pattern, limit, std::move(done));
@@ -253,6 +274,11 @@ std::shared_ptr<const Table> CacheMachine::table(std::string_view name) const {
 bool CacheMachine::ready(std::string_view table) const {
   const Replicator* found = impl_->find(table);
   return found != nullptr && found->ready();
+}
+
+bool CacheMachine::healing(std::string_view table) const {
+  const Replicator* found = impl_->find(table);
+  return found != nullptr && found->healing();
 }
 
 bool CacheMachine::ready() const {
@@ -273,6 +299,10 @@ std::vector<TableStatus> CacheMachine::status(Now now) const {
   return all;
 }
 
+Timestamp CacheMachine::time(Now now) const {
+  return impl_->surroundings_.fabric.cluster_time(now);
+}
+
 void CacheMachine::for_each_journal(std::string_view table, std::string_view prefix,
                                     const StoreImage::Visit& visit) const {
   const Replicator* found = impl_->find(table);
@@ -285,35 +315,49 @@ void CacheMachine::for_each_journal(std::string_view table, std::string_view pre
 }
 
 void CacheMachine::erase_journal(Now now, std::string_view table, std::string_view key) {
-  if (Replicator* found = impl_->find(table)) found->erase_journal(now, key);
+  if (Replicator* found = impl_->find(table)) {
+    found->change_journal(now, std::string(key), std::nullopt);
+  }
+}
+
+void CacheMachine::write_journal(Now now, std::string_view table, std::string key,
+                                 std::string value) {
+  if (Replicator* found = impl_->find(table)) {
+    found->change_journal(now, std::move(key), std::move(value));
+  }
+}
+
+bool CacheMachine::deleted(std::string_view table, std::string_view key, const Dot& created) const {
+  const Replicator* found = impl_->find(table);
+  return found != nullptr && found->replica().deletes().contains(key, created);
 }
 
 void CacheMachine::connected(Now now, const node::Member& peer) {
-  impl_->surroundings_.now = now;
+  impl_->enter(now);
   if (!impl_->started_) return;
   impl_->tell_definitions(peer);
   for (const auto& table : impl_->tables_) table->connected(now, peer);
 }
 
 void CacheMachine::disconnected(Now now, const node::Member& peer, node::DownReason) {
-  impl_->surroundings_.now = now;
+  impl_->enter(now);
   for (const auto& table : impl_->tables_) table->disconnected(now, peer);
 }
 
 void CacheMachine::island_changed(Now now) {
-  impl_->surroundings_.now = now;
+  impl_->enter(now);
   for (std::size_t i = 0; i < impl_->tables_.size(); ++i) impl_->tables_[i]->island_changed(now);
 }
 
 void CacheMachine::received(Now now, const node::Member& from, std::string_view payload) {
-  impl_->surroundings_.now = now;
+  impl_->enter(now);
   if (!impl_->started_) return;
   wire::Message& message = impl_->incoming_;
   if (!message.ParseFromArray(payload.data(), static_cast<int>(payload.size()))) {
     ++impl_->surroundings_.malformed;
     return;
   }
-  if (message.definitions_size() != 0) impl_->learn_definitions(now);
+  if (message.definitions_size() != 0) impl_->learn_definitions(now, from.boot);
   if (message.table().empty()) return;
   if (Replicator* table = impl_->find(message.table())) table->received(now, from, message);
 }

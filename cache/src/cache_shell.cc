@@ -14,22 +14,15 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// The image of a cache without a directory.
-class EmptyImage final : public StoreImage {
- public:
-  [[nodiscard]] std::vector<std::string> tables() const override { return {}; }
-  Result<void> for_each(std::string_view, Space, const Visit&) const override { return {}; }
-};
-
 bool wants_disk(const TableDefinition& table) { return table.storage != Storage::ram_copies; }
 
-Now now() {
+}  // namespace
+
+Now Cache::Impl::clocks() {
   return {.mono = std::chrono::steady_clock::now(),
           .wall = std::chrono::time_point_cast<std::chrono::microseconds>(
               std::chrono::system_clock::now())};
 }
-
-}  // namespace
 
 Cache::Impl::Impl(node::Node& node, CacheSettings settings, Log log)
     : node_(node),
@@ -49,13 +42,18 @@ asio::awaitable<Result<void>> Cache::Impl::open() {
     store_.reset();
     co_return opened;
   }
-  publish(now());
+  publish(clocks());
   if (store_) {
-    // On the storage thread: carries the answers over, and no more than that.
+    // On the storage thread: carries what it says over, and no more than that.
     store_->run(
         [weak = weak_from_this(), strand = node_.strand()](std::vector<StoreAnswer> answers) {
           asio::post(strand, [weak, answers = std::move(answers)] {
             if (const auto self = weak.lock()) self->durable(answers);
+          });
+        },
+        [weak = weak_from_this(), strand = node_.strand()](DiskState state, std::string why) {
+          asio::post(strand, [weak, state, why = std::move(why)] {
+            if (const auto self = weak.lock()) self->disk_changed(state, why);
           });
         });
   }
@@ -79,10 +77,8 @@ Result<void> Cache::Impl::open_store() {
 }
 
 Result<void> Cache::Impl::open_machine() {
-  const EmptyImage nothing;
-  const StoreImage* image = store_ ? static_cast<const StoreImage*>(store_.get()) : &nothing;
-  auto machine = CacheMachine::open(settings_.machine, settings_.tables, image, node_.fabric(),
-                                    *this, std::random_device{}());
+  auto machine = CacheMachine::open(settings_.machine, settings_.tables, store_.get(),
+                                    node_.fabric(), *this, std::random_device{}());
   if (!machine) return machine.error();
   machine_ = std::move(*machine);
   return {};
@@ -126,8 +122,11 @@ asio::awaitable<void> Cache::Impl::until(asio::steady_timer& signal) {
 
 /// The machine gathers rows for a moment before it stores them: that moment has passed now.
 asio::awaitable<void> Cache::Impl::store_the_rest() {
-  for (;;) {
-    while (batches_out_ > 0) co_await until(stored_);
+  while (disk_ == DiskState::good) {
+    if (batches_out_ > 0) {
+      co_await until(stored_);
+      continue;
+    }
     node_.turn([this](Now at) {
       at.mono = after(at.mono, settings_.machine.store_every);
       machine_->flush(at);
@@ -185,7 +184,7 @@ asio::awaitable<Result<void>> Cache::Impl::wait_for_tables(Duration progress) {
 }
 
 asio::awaitable<std::vector<TableStatus>> Cache::Impl::status() {
-  co_return machine_ ? machine_->status(now()) : std::vector<TableStatus>();
+  co_return machine_ ? machine_->status(clocks()) : std::vector<TableStatus>();
 }
 
 // --- Turns, timers, storage --------------------------------------------------------------------
@@ -229,9 +228,15 @@ void Cache::Impl::durable(const std::vector<StoreAnswer>& answers) {
   stored_.cancel();
   node_.turn([&](Now at) {
     for (const StoreAnswer& answer : answers) {
-      machine_->stored(at, answer.table, answer.number, answer.failed);
+      machine_->stored(at, answer.table, answer.number);
     }
   });
+}
+
+void Cache::Impl::disk_changed(DiskState state, const std::string& why) {
+  disk_ = state;
+  stored_.cancel();
+  node_.turn([&](Now at) { machine_->disk_changed(at, state, why); });
 }
 
 // --- What is said ------------------------------------------------------------------------------
@@ -249,7 +254,7 @@ void Cache::Impl::report(Now at, const CacheEvent& event) {
 
 std::string Cache::Impl::progress_text() const {
   std::string text;
-  for (const TableStatus& table : machine_->status(now())) {
+  for (const TableStatus& table : machine_->status(clocks())) {
     if (table.readiness == Readiness::ready) continue;
     text += fmt::format("{}{}: {}", text.empty() ? "" : "; ", table.definition.name, table.detail);
   }
@@ -277,11 +282,12 @@ void Cache::Impl::log_event(const CacheEvent& event) const {
     case Kind::not_ready:
       return log_.warn("table {} is not ready on {}{}", event.table, self, because);
     case Kind::inconsistent_database:
-      return log_.warn("inconsistent_database: table {} with{}{}", event.table, by_peer, because);
+      return log_.warn("inconsistent_database({}, {}, [{}])", event.detail, event.peer.text(),
+                       event.table);
     case Kind::apart:
       return log_.warn("table {} is apart from{}{}", event.table, by_peer, because);
     case Kind::healed:
-      return log_.info("table {} healed with{}{}", event.table, by_peer, because);
+      return log_.debug("table {} healed with{}{}", event.table, by_peer, because);
     case Kind::alarm:
       return log_.error("table {}{}", event.table, because);
   }

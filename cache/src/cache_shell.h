@@ -76,6 +76,7 @@ class Cache::Impl final : public CacheEffects, public std::enable_shared_from_th
 
   template <class T>
   void begin(const Work<T>& work, Done<T> finish);
+  [[nodiscard]] static Now clocks();
   [[nodiscard]] Result<void> why_not() const;
   [[nodiscard]] Result<void> open_store();
   [[nodiscard]] Result<void> open_machine();
@@ -83,6 +84,7 @@ class Cache::Impl final : public CacheEffects, public std::enable_shared_from_th
   void publish(Now at);
   void arm();
   void durable(const std::vector<StoreAnswer>& answers);
+  void disk_changed(DiskState state, const std::string& why);
   boost::asio::awaitable<void> store_the_rest();
   boost::asio::awaitable<void> close_store();
   boost::asio::awaitable<void> stop_store();
@@ -93,8 +95,8 @@ class Cache::Impl final : public CacheEffects, public std::enable_shared_from_th
   node::Node& node_;
   CacheSettings settings_;
   Log log_;
+  std::unique_ptr<LmdbStore> store_;  // Outlives the machine, which reads from it.
   std::unique_ptr<CacheMachine> machine_;
-  std::unique_ptr<LmdbStore> store_;
   std::vector<Cache::EventHandler> handlers_;
   std::vector<Cache::EventHandler> change_handlers_;
   LocalTables local_;
@@ -106,6 +108,7 @@ class Cache::Impl final : public CacheEffects, public std::enable_shared_from_th
   Instant armed_ = never;
   int timer_waits_ = 0;
   std::size_t batches_out_ = 0;
+  DiskState disk_ = DiskState::good;
   Life life_ = Life::idle;
 };
 
@@ -161,7 +164,8 @@ void Cache::Impl::begin(const Work<T>& work, Done<T> finish) {
     open_calls_.erase(open);
     finish(std::move(result));
   };
-  node_.turn([&](Now at) { work(at, done); });
+  work(clocks(), done);
+  node_.turn_soon();  // What else is ready comes into the same turn.
 }
 
 }  // namespace muster::cache

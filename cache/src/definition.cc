@@ -4,6 +4,9 @@
 #include <array>
 #include <string_view>
 
+#include "muster/cache/healer.h"
+#include "muster/cache/store.h"
+
 namespace muster::cache {
 namespace {
 
@@ -26,8 +29,19 @@ std::string_view to_string(Durability durability) {
   return name_of(durability, std::array<std::string_view, 2>{"async", "sync"});
 }
 std::string_view to_string(OnSplit on_split) {
-  return name_of(on_split, std::array<std::string_view, 6>{"automatic", "oldest", "merge",
-                                                           "largest", "majority", "none"});
+  return name_of(on_split,
+                 std::array<std::string_view, 7>{"automatic", "oldest", "merge", "largest",
+                                                 "majority", "none", "custom"});
+}
+
+std::string_view to_string(SplitContext context) {
+  return name_of(context,
+                 std::array<std::string_view, 3>{"running_partitioned_network",
+                                                 "starting_partitioned_network", "never_met"});
+}
+
+std::string_view to_string(DiskState state) {
+  return name_of(state, std::array<std::string_view, 3>{"good", "full", "failed"});
 }
 
 }  // namespace muster::cache

@@ -38,6 +38,16 @@ const Stamp* Deletes::find(std::string_view key, const Dot& created) const {
   return found == by_id_.end() ? nullptr : &found->second;
 }
 
+Stamp Deletes::newest(std::string_view key) const {
+  Stamp newest;
+  const std::uint32_t bucket = Table::bucket_of(key);
+  for (auto each = by_id_.lower_bound(Probe{bucket, key, {}});
+       each != by_id_.end() && each->first.bucket == bucket && each->first.key == key; ++each) {
+    newest = std::max(newest, each->second);
+  }
+  return newest;
+}
+
 bool Deletes::take_settled(const Stamp& settled, Id& taken) {
   if (by_stamp_.empty() || settled < (*by_stamp_.begin())->second) return false;
   const auto oldest = by_id_.find((*by_stamp_.begin())->first);

@@ -30,6 +30,8 @@ class Deletes {
   bool erase(std::string_view key, const Dot& created);
   [[nodiscard]] bool contains(std::string_view key, const Dot& created) const;
   [[nodiscard]] const Stamp* find(std::string_view key, const Dot& created) const;
+  /// Of all incarnations of the key; no stamp where none is known.
+  [[nodiscard]] Stamp newest(std::string_view key) const;
   template <class Visit>  // (const Id&, const Stamp&)
   void visit_bucket(std::uint32_t bucket, const Visit& visit) const {
     const Probe from{bucket, {}, {}};

@@ -8,12 +8,17 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <mutex>
 #include <set>
 #include <utility>
+
+#include "lmdb_check.h"
 
 namespace muster::cache {
 namespace {
@@ -22,6 +27,11 @@ constexpr std::array<std::string_view, spaces> space_names{"entries", "deletes",
 constexpr const char* format_database = "muster";
 constexpr std::string_view format_key = "format";
 constexpr unsigned databases_max = 64 * spaces + 8;
+/// How far the map goes ahead of what is used: as much again, within these.
+constexpr std::size_t ahead_least = std::size_t{1} << 20;
+constexpr std::size_t ahead_most = std::size_t{64} << 20;
+/// Where the disk has no room for that, less will do, down to this.
+constexpr std::size_t step_least = std::size_t{64} << 10;
 
 std::string database_name(std::string_view table, Space space) {
   return fmt::format("{}.{}", table, space_names.at(static_cast<std::size_t>(space)));
@@ -35,23 +45,19 @@ std::string_view view_of(const MDB_val& value) {
   return {static_cast<const char*>(value.mv_data), value.mv_size};
 }
 
-/// A transaction for reading, over at the end of the block.
-class Reading {
- public:
-  explicit Reading(MDB_env* environment)
-      : code_(mdb_txn_begin(environment, nullptr, MDB_RDONLY, &transaction_)) {}
-  ~Reading() {
-    if (transaction_ != nullptr) mdb_txn_abort(transaction_);
-  }
-  Reading(const Reading&) = delete;
-  Reading& operator=(const Reading&) = delete;
-  [[nodiscard]] int code() const { return code_; }
-  [[nodiscard]] MDB_txn* get() const { return transaction_; }
+std::uint64_t checksum(std::string_view key, std::string_view value) {
+  return XXH3_64bits_withSeed(value.data(), value.size(), XXH3_64bits(key.data(), key.size()));
+}
 
- private:
-  MDB_txn* transaction_ = nullptr;
-  int code_;
-};
+/// What was put: a row begins with its checksum.  None: it is not what was put.
+std::optional<std::string_view> checked(std::string_view key, std::string_view row) {
+  std::uint64_t sum = 0;
+  if (row.size() < sizeof(sum)) return std::nullopt;
+  std::memcpy(&sum, row.data(), sizeof(sum));
+  row.remove_prefix(sizeof(sum));
+  if (sum != checksum(key, row)) return std::nullopt;
+  return row;
+}
 
 /// Calls `visit` with each row; 0 at the end, else LMDB's error.
 template <class Visit>
@@ -67,6 +73,32 @@ int each_row(MDB_txn* transaction, MDB_dbi database, const Visit& visit) {
 }
 
 }  // namespace
+
+/// A transaction for reading, over at the end of the block; while it lasts the map stays where it
+/// is.
+class LmdbEnvironment::Reading {
+ public:
+  explicit Reading(const LmdbEnvironment& of) : map_(enter(of)) {
+    if (of.environment_ == nullptr) return;
+    code_ = mdb_txn_begin(of.environment_, nullptr, MDB_RDONLY, &transaction_);
+  }
+  ~Reading() {
+    if (transaction_ != nullptr) mdb_txn_abort(transaction_);
+  }
+  Reading(const Reading&) = delete;
+  Reading& operator=(const Reading&) = delete;
+  [[nodiscard]] int code() const { return code_; }
+  [[nodiscard]] MDB_txn* get() const { return transaction_; }
+
+ private:
+  static std::shared_lock<std::shared_mutex> enter(const LmdbEnvironment& of) {
+    const std::scoped_lock gate(of.gate_);
+    return std::shared_lock(of.map_);
+  }
+  std::shared_lock<std::shared_mutex> map_;
+  MDB_txn* transaction_ = nullptr;
+  int code_ = EIO;
+};
 
 /// Holds a file locked: one process per directory.
 class LmdbEnvironment::Lock {
@@ -107,27 +139,28 @@ LmdbEnvironment::~LmdbEnvironment() {
 Result<std::unique_ptr<LmdbEnvironment>> LmdbEnvironment::open(Options options) {
   std::unique_ptr<LmdbEnvironment> environment(new LmdbEnvironment(std::move(options)));
   if (auto done = environment->prepare_directory(); !done) return done.error();
-  if (auto done = environment->open_files(); !done) return done.error();
-  if (auto done = environment->check_length(); !done) return done.error();
+  if (auto done = environment->check_pages(); !done) return done.error();
+  if (auto done = environment->open_files(0); !done) return done.error();
+  environment->measure();
   if (auto done = environment->check_format(); !done) return done.error();
+  if (auto done = environment->open_databases(); !done) return done.error();
   return environment;
 }
 
 Error LmdbEnvironment::failure(std::string_view what, int code) const {
+  // Never "no space": that is said where nothing was written yet, and may be tried again.
+  const int reason = code > 0 && code != ENOSPC ? code : EIO;
+  return {{reason, boost::system::system_category()},
+          fmt::format("{} in {}: {}", what, options_.directory.string(), mdb_strerror(code))};
+}
+
+Error LmdbEnvironment::full(std::string_view what) const {
   const std::string& directory = options_.directory.string();
-  if (code == EIO || code == ENOSPC) {
-    // LMDB reports a short write as EIO, and that is what a full disk looks like.
-    struct statvfs disk {};
-    const bool known = ::statvfs(directory.c_str(), &disk) == 0;
-    const std::uint64_t free_bytes = known ? std::uint64_t{disk.f_bavail} * disk.f_frsize : 0;
-    if (known && free_bytes < std::uint64_t{1} << 20) {
-      return {
-          make_error_code(boost::system::errc::no_space_on_device),
-          fmt::format("{} in {}: the disk is full ({} bytes left)", what, directory, free_bytes)};
-    }
-  }
-  const boost::system::error_code system(code > 0 ? code : EIO, boost::system::system_category());
-  return {system, fmt::format("{} in {}: {}", what, directory, mdb_strerror(code))};
+  struct statvfs disk {};
+  const bool known = ::statvfs(directory.c_str(), &disk) == 0;
+  const std::uint64_t left = known ? std::uint64_t{disk.f_bavail} * disk.f_frsize : 0;
+  return {make_error_code(boost::system::errc::no_space_on_device),
+          fmt::format("{} in {}: the disk is full ({} KiB left)", what, directory, left >> 10)};
 }
 
 Result<void> LmdbEnvironment::prepare_directory() {
@@ -148,14 +181,28 @@ Result<void> LmdbEnvironment::prepare_directory() {
   return {};
 }
 
-Result<void> LmdbEnvironment::open_files() {
+Result<void> LmdbEnvironment::check_pages() const {
+  auto damage = find_damage(options_.directory / "data.mdb");
+  if (!damage) return damage.error();
+  if (!*damage) return {};
+  return damaged(**damage);
+}
+
+Error LmdbEnvironment::damaged(std::string_view what) const {
+  return bad_input(
+      fmt::format("{}/data.mdb is damaged ({}): restore it, or move it away and let the node copy "
+                  "its tables from others",
+                  options_.directory.string(), what));
+}
+
+Result<void> LmdbEnvironment::open_files(unsigned flags) {
   if (const int code = mdb_env_create(&environment_); code != 0) {
     return failure("cannot create an LMDB environment", code);
   }
   mdb_env_set_maxdbs(environment_, databases_max);
-  mdb_env_set_mapsize(environment_, options_.map_start);
+  mdb_env_set_mapsize(environment_, step_least);  // LMDB takes what the file needs.
   const int code =
-      mdb_env_open(environment_, options_.directory.c_str(), MDB_NOTLS, S_IRUSR | S_IWUSR);
+      mdb_env_open(environment_, options_.directory.c_str(), MDB_NOTLS | flags, S_IRUSR | S_IWUSR);
   if (code == MDB_INVALID) {
     return bad_input(
         fmt::format("{}/data.mdb is not an LMDB file: move it away, or choose another "
@@ -167,53 +214,6 @@ Result<void> LmdbEnvironment::open_files() {
                                  options_.directory.string()));
   }
   if (code != 0) return failure("cannot open data.mdb", code);
-  return {};
-}
-
-/// A page beyond the end of the file would be a SIGBUS when touched.  The last pages may be missing
-/// in good order (allocated and given back in one transaction), so the file is made long enough and
-/// then read whole.
-Result<void> LmdbEnvironment::check_length() {
-  MDB_envinfo info{};
-  MDB_stat stat{};
-  mdb_env_info(environment_, &info);
-  mdb_env_stat(environment_, &stat);
-  const std::uint64_t needed = (std::uint64_t{info.me_last_pgno} + 1) * stat.ms_psize;
-  int file = -1;
-  mdb_env_get_fd(environment_, &file);
-  struct stat status {};
-  if (::fstat(file, &status) != 0) return failure("cannot look at data.mdb", errno);
-  const auto length = static_cast<std::uint64_t>(status.st_size);
-  if (length >= needed) return {};
-  if (::ftruncate(file, static_cast<off_t>(needed)) != 0) {
-    return failure("cannot repair the length of data.mdb", errno);
-  }
-  if (walk()) return {};
-  return bad_input(
-      fmt::format("{}/data.mdb is damaged: {} of {} bytes are there; restore it, or "
-                  "move it away and let the node copy its tables from others",
-                  options_.directory.string(), length, needed));
-}
-
-/// Reads every row of every database.
-Result<void> LmdbEnvironment::walk() const {
-  const Reading reading(environment_);
-  if (reading.code() != 0) return failure("cannot read data.mdb", reading.code());
-  MDB_dbi names = 0;
-  int code = mdb_dbi_open(reading.get(), nullptr, 0, &names);
-  if (code != 0) return failure("cannot read data.mdb", code);
-  std::vector<std::string> databases;
-  code = each_row(reading.get(), names, [&](const MDB_val& key, const MDB_val&) {
-    databases.emplace_back(view_of(key));
-  });
-  for (auto name = databases.begin(); code == 0 && name != databases.end(); ++name) {
-    MDB_dbi database = 0;
-    code = mdb_dbi_open(reading.get(), name->c_str(), 0, &database);
-    if (code == 0) {
-      code = each_row(reading.get(), database, [](const MDB_val&, const MDB_val&) {});
-    }
-  }
-  if (code != 0) return failure("cannot read data.mdb", code);
   return {};
 }
 
@@ -243,7 +243,7 @@ Result<void> LmdbEnvironment::check_format() {
   std::string found;
   bool foreign = false;
   {
-    const Reading reading(environment_);
+    const Reading reading(*this);
     const int code =
         reading.code() != 0 ? reading.code() : read_format(reading.get(), found, foreign);
     if (code != 0) return failure("cannot read data.mdb", code);
@@ -255,9 +255,12 @@ Result<void> LmdbEnvironment::check_format() {
                     "choose another directory",
                     here));
   }
-  if (found == std::to_string(format)) {
-    measure();
-    return {};
+  if (found == std::to_string(format)) return {};
+  if (found == "1") {
+    return bad_input(
+        fmt::format("{}/data.mdb has format 1, of a muster before its first release: move it away "
+                    "and let the node copy its tables from others",
+                    here));
   }
   if (!found.empty()) {
     return bad_input(
@@ -276,36 +279,94 @@ Result<void> LmdbEnvironment::check_format() {
   });
 }
 
+/// All that are there, once and for all readers: LMDB wants them opened by one at a time.  Nobody
+/// reads meanwhile.
+Result<void> LmdbEnvironment::open_databases() {
+  readable_.clear();
+  MDB_txn* reading = nullptr;
+  int code = mdb_txn_begin(environment_, nullptr, MDB_RDONLY, &reading);
+  if (code != 0) return failure("cannot read tables", code);
+  Database names = 0;
+  code = mdb_dbi_open(reading, nullptr, 0, &names);
+  std::vector<std::string> databases;
+  if (code == 0) {
+    code = each_row(reading, names, [&](const MDB_val& key, const MDB_val&) {
+      databases.emplace_back(view_of(key));
+    });
+  }
+  for (auto name = databases.begin(); code == 0 && name != databases.end(); ++name) {
+    Database database = 0;
+    code = mdb_dbi_open(reading, name->c_str(), 0, &database);
+    if (code == 0) readable_.emplace(*name, database);
+  }
+  mdb_txn_commit(reading);  // So they stay open.
+  if (code != 0) return failure("cannot read tables", code);
+  databases_ = readable_;
+  return {};
+}
+
 std::vector<std::string> LmdbEnvironment::tables() const {
   std::set<std::string> names;
-  const std::scoped_lock guard(transaction_);
-  const Reading reading(environment_);
-  MDB_dbi database = 0;
-  if (reading.code() != 0 || mdb_dbi_open(reading.get(), nullptr, 0, &database) != 0) return {};
-  each_row(reading.get(), database, [&](const MDB_val& key, const MDB_val&) {
-    const std::string_view name = view_of(key);
-    if (const auto dot = name.rfind('.'); dot != std::string_view::npos) {
+  const Reading reading(*this);
+  for (const auto& [name, database] : readable_) {
+    if (const auto dot = name.rfind('.'); dot != std::string::npos) {
       names.emplace(name.substr(0, dot));
     }
-  });
+  }
   return {names.begin(), names.end()};
 }
 
 Result<void> LmdbEnvironment::for_each(std::string_view table, Space space,
                                        const StoreImage::Visit& visit) const {
-  const std::scoped_lock guard(transaction_);
-  const Reading reading(environment_);
-  if (reading.code() != 0) return failure("cannot read tables", reading.code());
-  MDB_dbi database = 0;
-  int code = mdb_dbi_open(reading.get(), database_name(table, space).c_str(), 0, &database);
-  if (code == MDB_NOTFOUND) return {};
+  const Reading reading(*this);
+  const auto database = readable_.find(database_name(table, space));
+  if (database == readable_.end()) return {};
+  int code = reading.code();
+  bool good = true;
   if (code == 0) {
-    code = each_row(reading.get(), database, [&](const MDB_val& key, const MDB_val& value) {
-      visit(view_of(key), view_of(value));
+    code = each_row(reading.get(), database->second, [&](const MDB_val& key, const MDB_val& value) {
+      const auto bytes = checked(view_of(key), view_of(value));
+      good = good && bytes;
+      if (good) visit(view_of(key), *bytes);
     });
   }
   if (code != 0) return failure(fmt::format("cannot read table {}", table), code);
+  if (!good) return damaged(fmt::format("a row of table {} is not what was written", table));
   return {};
+}
+
+Result<std::optional<std::string>> LmdbEnvironment::read(std::string_view table, Space space,
+                                                         std::string_view key) const {
+  const Reading reading(*this);
+  const auto database = readable_.find(database_name(table, space));
+  if (database == readable_.end()) return std::optional<std::string>();
+  MDB_val wanted = value_of(key);
+  MDB_val value{};
+  int code = reading.code();
+  if (code == 0) code = mdb_get(reading.get(), database->second, &wanted, &value);
+  if (code == MDB_NOTFOUND) return std::optional<std::string>();
+  if (code != 0) return failure(fmt::format("cannot read table {}", table), code);
+  const auto bytes = checked(key, view_of(value));
+  if (!bytes) return damaged(fmt::format("a row of table {} is not what was written", table));
+  return std::optional(std::string(*bytes));
+}
+
+int LmdbEnvironment::put(MDB_txn* transaction, Database database, std::string_view key,
+                         std::string_view value) {
+  MDB_val where = value_of(key);
+  MDB_val room{value.size() + sizeof(std::uint64_t), nullptr};
+  const int code = mdb_put(transaction, database, &where, &room, MDB_RESERVE);
+  if (code != 0) return code;
+  const std::uint64_t sum = checksum(key, value);
+  std::memcpy(room.mv_data, &sum, sizeof(sum));
+  std::memcpy(static_cast<char*>(room.mv_data) + sizeof(sum), value.data(), value.size());
+  return 0;
+}
+
+int LmdbEnvironment::erase(MDB_txn* transaction, Database database, std::string_view key) {
+  MDB_val where = value_of(key);
+  const int code = mdb_del(transaction, database, &where, nullptr);
+  return code == MDB_NOTFOUND ? 0 : code;
 }
 
 int LmdbEnvironment::database(MDB_txn* transaction, std::string_view table, Space space,
@@ -321,39 +382,86 @@ int LmdbEnvironment::database(MDB_txn* transaction, std::string_view table, Spac
 }
 
 Result<void> LmdbEnvironment::commit(const Write& write) {
-  const std::scoped_lock guard(transaction_);
+  if (!filled_) {  // What lies within the file and was never written may be used next.
+    if (reserve_disk(map_bytes()) == ENOSPC) return full("cannot write tables");
+    filled_ = true;
+  }
   for (;;) {
-    MDB_txn* transaction = nullptr;
-    int code = mdb_txn_begin(environment_, nullptr, 0, &transaction);
-    if (code == 0) {
-      code = write(transaction);
-      if (code == 0) {
-        code = mdb_txn_commit(transaction);
-      } else {
-        mdb_txn_abort(transaction);
-      }
-    }
+    const int code = write_once(write);
     if (code == 0) {
       measure();
+      if (databases_.size() == readable_.size()) return {};
+      const std::scoped_lock gate(gate_);
+      const std::scoped_lock alone(map_);
+      readable_ = databases_;
       return {};
     }
-    databases_.clear();  // Handles opened in a transaction that failed are void.
-    if (code != MDB_MAP_FULL) return failure("cannot write tables", code);
+    databases_ = readable_;  // Those opened in a transaction that failed are void.
+    if (code != MDB_MAP_FULL) {
+      Error error = failure("cannot write tables", code);
+      reopen_for_reading();
+      return error;
+    }
     if (auto grown = grow(); !grown) return grown;
   }
 }
 
-Result<void> LmdbEnvironment::grow() {
+int LmdbEnvironment::write_once(const Write& write) {
+  MDB_txn* transaction = nullptr;
+  if (const int code = mdb_txn_begin(environment_, nullptr, 0, &transaction); code != 0) {
+    return code;
+  }
+  if (const int code = write(transaction); code != 0) {
+    mdb_txn_abort(transaction);
+    return code;
+  }
+  return mdb_txn_commit(transaction);
+}
+
+/// After a commit that failed LMDB may refuse even to read.
+void LmdbEnvironment::reopen_for_reading() {
+  const std::scoped_lock gate(gate_);
+  const std::scoped_lock alone(map_);
+  mdb_env_close(std::exchange(environment_, nullptr));
+  if (open_files(MDB_RDONLY) && open_databases()) return;
+  mdb_env_close(std::exchange(environment_, nullptr));
+}
+
+std::size_t LmdbEnvironment::map_bytes() const {
   MDB_envinfo info{};
   mdb_env_info(environment_, &info);
-  if (info.me_mapsize >= options_.map_max) {
+  return info.me_mapsize;
+}
+
+int LmdbEnvironment::reserve_disk(std::size_t bytes) {
+  int file = -1;
+  mdb_env_get_fd(environment_, &file);
+  for (;;) {
+    if (::fallocate(file, FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(bytes)) == 0) return 0;
+    if (errno != EINTR) return errno == EOPNOTSUPP ? 0 : errno == EDQUOT ? ENOSPC : errno;
+  }
+}
+
+Result<void> LmdbEnvironment::grow() {
+  const std::size_t have = map_bytes();
+  if (have >= options_.map_max) {
     return Error{make_error_code(boost::system::errc::no_space_on_device),
                  fmt::format("the tables in {} have reached their limit of {} MiB",
                              options_.directory.string(), options_.map_max >> 20)};
   }
-  const std::size_t size = std::min(options_.map_max, std::size_t{info.me_mapsize} * 2);
-  if (const int code = mdb_env_set_mapsize(environment_, size); code != 0) {
-    return failure("cannot grow the map of data.mdb", code);
+  std::size_t step = std::clamp(have, ahead_least, ahead_most);
+  step = std::min(step, options_.map_max - have);
+  int code = reserve_disk(have + step);
+  while (code == ENOSPC && step > step_least) {
+    step = std::max(step / 2 & ~(step_least - 1), step_least);
+    code = reserve_disk(have + step);
+  }
+  if (code == ENOSPC) return full("cannot write tables");
+  if (code != 0) return failure("cannot reserve disk space", code);
+  const std::scoped_lock gate(gate_);
+  const std::scoped_lock alone(map_);
+  if (const int moved = mdb_env_set_mapsize(environment_, have + step); moved != 0) {
+    return failure("cannot grow the map of data.mdb", moved);
   }
   return {};
 }
@@ -367,19 +475,10 @@ void LmdbEnvironment::measure() {
 }
 
 Result<void> LmdbEnvironment::reserve() {
-  constexpr std::size_t least = std::size_t{1} << 20;
-  constexpr std::size_t most = std::size_t{64} << 20;
-  const std::size_t used = bytes();
-  const std::size_t ahead = std::clamp(used / 8, least, most);
-  if (used + ahead / 2 <= reserved_) return {};
-  int file = -1;
-  mdb_env_get_fd(environment_, &file);
-  if (::fallocate(file, FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(used + ahead)) != 0) {
-    if (errno == EOPNOTSUPP || errno == EINTR) return {};
-    return failure("cannot reserve disk space", errno);
-  }
-  reserved_ = used + ahead;
-  return {};
+  const std::size_t have = map_bytes();
+  const std::size_t ahead = std::clamp(bytes() / 2, ahead_least / 2, ahead_most / 2);
+  if (bytes() + ahead <= have || have >= options_.map_max) return {};
+  return grow();
 }
 
 }  // namespace muster::cache

@@ -7,8 +7,13 @@
 // Commits are always synchronous and the map is never writable: a crash at any moment leaves the
 // last commit.
 //
-// Threads: one writer (the storage thread); readers from any thread, which wait for its commit and
-// it for them. Errors: sentences that name the directory and what to do.
+// The map is never larger than what is reserved on the disk, so a full disk shows when the map is
+// to grow, before anything was written: that commit may be tried again.  Any other failure (a
+// write, a sync) leaves the state of the disk unknown: never again written, read on from the last
+// commit.
+//
+// Threads: one writer (the storage thread); readers from any thread, beside its commits.  Errors:
+// sentences that name the directory and what to do; is_full() tells which may be tried again.
 #pragma once
 
 #include <lmdb.h>
@@ -21,6 +26,8 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <shared_mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,7 +43,6 @@ class LmdbEnvironment {
  public:
   struct Options {
     std::filesystem::path directory;
-    std::size_t map_start = std::size_t{1} << 30;  ///< Address space, not disk.
     std::size_t map_max = std::size_t{1} << 40;
   };
   using Database = MDB_dbi;
@@ -48,44 +54,65 @@ class LmdbEnvironment {
 
   [[nodiscard]] std::vector<std::string> tables() const;
   Result<void> for_each(std::string_view table, Space space, const StoreImage::Visit& visit) const;
+  /// One row as of the last commit; any thread.
+  Result<std::optional<std::string>> read(std::string_view table, Space space,
+                                          std::string_view key) const;
 
   /// Runs `write` in a transaction and commits it.  Where the map is full it grows and `write` runs
-  /// again; any other failure is final, and the environment is to be used for reading at most.
+  /// again.  An error that is_full() may be tried again when there is room; any other is final.
   using Write = std::function<int(MDB_txn*)>;
   Result<void> commit(const Write& write);
   /// Within commit(): the database of a table and space, created if need be.  Not 0: an error.
   int database(MDB_txn* transaction, std::string_view table, Space space, Database& database);
+  // Likewise; a row is kept with a checksum.
+  static int put(MDB_txn* transaction, Database database, std::string_view key,
+                 std::string_view value);
+  static int erase(MDB_txn* transaction, Database database, std::string_view key);
 
-  /// Keeps room on the disk for what comes next; an Error where there is little left.
+  [[nodiscard]] static bool is_full(const Error& error) {
+    return error.code == boost::system::errc::no_space_on_device;
+  }
+
+  /// Makes room for what comes next, before it comes; an Error where there is little left.
   Result<void> reserve();
   /// Used on disk; any thread.
   [[nodiscard]] std::size_t bytes() const { return used_.load(std::memory_order_relaxed); }
 
-  static constexpr unsigned format = 1;
+  static constexpr unsigned format = 2;
 
  private:
   class Lock;
+  class Reading;
   explicit LmdbEnvironment(Options options);
 
   Result<void> prepare_directory();
-  Result<void> open_files();
-  Result<void> check_length();
+  [[nodiscard]] Result<void> check_pages() const;
+  Result<void> open_files(unsigned flags);
   Result<void> check_format();
+  Result<void> open_databases();
   int read_format(MDB_txn* transaction, std::string& found, bool& foreign) const;
+  int write_once(const Write& write);
   Result<void> grow();
+  /// Room for `bytes` on the disk; 0, or the reason why not.
+  [[nodiscard]] int reserve_disk(std::size_t bytes);
+  void reopen_for_reading();
   void measure();
+  [[nodiscard]] std::size_t map_bytes() const;
   [[nodiscard]] Error failure(std::string_view what, int code) const;
-  [[nodiscard]] Result<void> walk() const;
+  [[nodiscard]] Error damaged(std::string_view what) const;
+  [[nodiscard]] Error full(std::string_view what) const;
 
   Options options_;
   std::unique_ptr<Lock> lock_;
   MDB_env* environment_ = nullptr;
-  std::size_t reserved_ = 0;
   std::atomic<std::size_t> used_ = 0;
-  /// Held over each transaction: handles of databases may not be opened in two at a time, nor the
-  /// map moved below one.  Nobody reads much while tables are written.
-  mutable std::mutex transaction_;
+  bool filled_ = false;  ///< The writer's: the file has no holes.
+  /// Shared by readers; alone: who moves the map or replaces the environment.  A reader passes the
+  /// gate first, so a crowd of them cannot keep the writer out.
+  mutable std::mutex gate_;
+  mutable std::shared_mutex map_;
   std::map<std::string, Database, std::less<>> databases_;  ///< The writer's.
+  std::map<std::string, Database, std::less<>> readable_;   ///< Of the last commit; with map_.
 };
 
 }  // namespace muster::cache

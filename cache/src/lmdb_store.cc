@@ -11,14 +11,6 @@
 namespace muster::cache {
 namespace {
 
-std::size_t bytes_of(const StoreBatch& batch) {
-  std::size_t bytes = sizeof(StoreBatch);
-  for (const Row& row : batch.rows) {
-    bytes += sizeof(Row) + row.key.size() + (row.value ? row.value->size() : 0);
-  }
-  return bytes;
-}
-
 /// Rows of one group as they are to be written: by table, space and key, the last of each key only.
 struct Planned {
   const std::string* table;
@@ -75,18 +67,23 @@ Result<void> LmdbStore::for_each(std::string_view table, Space space, const Visi
   return environment_->for_each(table, space, visit);
 }
 
-void LmdbStore::run(Answer answer) {
+Result<std::optional<std::string>> LmdbStore::read(std::string_view table,
+                                                   std::string_view key) const {
+  auto row = environment_->read(table, Space::entries, key);
+  if (!row && !unreadable_said_.exchange(true)) log_.error("{}", row.error().text());
+  return row;
+}
+
+void LmdbStore::run(Answer answer, Tell tell) {
   assert(!thread_.joinable());
   answer_ = std::move(answer);
+  tell_ = std::move(tell);
   thread_ = std::thread([this] { work(); });
 }
 
 void LmdbStore::submit(StoreBatch batch) {
-  const std::size_t bytes = bytes_of(batch);
-  std::unique_lock lock(mutex_);
-  room_.wait(lock, [this] { return queued_bytes_ < options_.queue_bytes || stopping_; });
+  const std::scoped_lock lock(mutex_);
   if (stopping_) return;
-  queued_bytes_ += bytes;
   queued_rows_ += batch.rows.size();
   urgent_ |= batch.urgent;
   queue_.push_back(std::move(batch));
@@ -99,7 +96,7 @@ void LmdbStore::stop() {
     stopping_ = true;
   }
   arrived_.notify_one();
-  room_.notify_all();
+  stop_.notify_all();
   if (thread_.joinable()) thread_.join();
 }
 
@@ -121,10 +118,8 @@ std::vector<StoreBatch> LmdbStore::next_group() {
   std::vector<StoreBatch> group(std::make_move_iterator(queue_.begin()),
                                 std::make_move_iterator(queue_.end()));
   queue_.clear();
-  queued_bytes_ = 0;
   queued_rows_ = 0;
   urgent_ = false;
-  room_.notify_all();
   return group;
 }
 
@@ -144,40 +139,58 @@ int LmdbStore::write_rows(MDB_txn* transaction, const std::vector<StoreBatch>& g
     MDB_dbi database = 0;
     int code = environment_->database(transaction, *planned.table, row.space, database);
     if (code != 0) return code;
-    MDB_val key{row.key.size(), const_cast<char*>(row.key.data())};
-    if (row.value) {
-      MDB_val value{row.value->size(), const_cast<char*>(row.value->data())};
-      code = mdb_put(transaction, database, &key, &value, 0);
-    } else {
-      code = mdb_del(transaction, database, &key, nullptr);
-      if (code == MDB_NOTFOUND) code = 0;
-    }
+    code = row.value ? LmdbEnvironment::put(transaction, database, row.key, *row.value)
+                     : LmdbEnvironment::erase(transaction, database, row.key);
     if (code != 0) return code;
   }
   return 0;
 }
 
 void LmdbStore::write(std::vector<StoreBatch>& group) {
-  if (!failed_) {
-    const auto room = environment_->reserve();
-    if (!room && !std::exchange(little_room_said_, true)) log_.warn("{}", room.error().text());
-    if (room) little_room_said_ = false;
+  if (state_ != DiskState::good) return;  // Failed, or given up: what comes after a gap is nothing.
+  const auto room = environment_->reserve();
+  if (!room && !std::exchange(little_room_said_, true)) log_.warn("{}", room.error().text());
+  if (room) little_room_said_ = false;
+  for (;;) {
     const auto done =
         environment_->commit([&](MDB_txn* transaction) { return write_rows(transaction, group); });
-    if (!done) {
-      failed_ = true;
-      log_.error(
-          "{}; nothing is stored or acknowledged as durable from now on: make room or repair "
-          "the disk, then restart this node",
-          done.error().text());
+    if (done) break;
+    if (!LmdbEnvironment::is_full(done.error())) {
+      return set_state(DiskState::failed, done.error().text());
     }
+    set_state(DiskState::full, done.error().text());
+    if (!wait_for_room()) return;
   }
+  set_state(DiskState::good, "");
   std::vector<StoreAnswer> answers;
   answers.reserve(group.size());
-  for (StoreBatch& batch : group) {
-    answers.push_back({std::move(batch.table), batch.number, failed_});
-  }
+  for (StoreBatch& batch : group) answers.push_back({std::move(batch.table), batch.number});
   answer_(std::move(answers));
+}
+
+void LmdbStore::set_state(DiskState state, const std::string& why) {
+  if (std::exchange(state_, state) == state) return;
+  switch (state) {
+    case DiskState::good:
+      log_.info("there is room on the disk again: what waited is stored");
+      break;
+    case DiskState::full:
+      log_.error("{}; writes are refused until there is room", why);
+      break;
+    case DiskState::failed:
+      log_.error(
+          "{}; nothing is stored or acknowledged from now on: repair the disk, then restart this "
+          "node",
+          why);
+      break;
+  }
+  tell_(state, why);
+}
+
+/// False: it is time to stop.
+bool LmdbStore::wait_for_room() {
+  std::unique_lock lock(mutex_);
+  return !stop_.wait_for(lock, options_.full_retry, [this] { return stopping_; });
 }
 
 }  // namespace muster::cache

@@ -2,17 +2,20 @@
 //
 // The disk of a node's tables: an LMDB environment and the storage thread that alone writes it.
 //
-// Batches queue up (bounded by bytes: beyond that submit() waits, rather than let a slow disk eat
-// the memory).  The thread gathers them for a moment, or not at all when one is urgent, sorts and
-// coalesces their rows, and commits them together; then it answers each in order.  After a failed
-// commit nothing is written or acknowledged any more, since the state of the disk is unknown until
-// it is opened anew: every batch is answered with a failure, and the log says so once.
+// Batches queue up; the machine hands over one per table at a time, so what waits is at most the
+// rows that changed.  The thread gathers them for a moment, or not at all when one is urgent, sorts
+// and coalesces their rows, and commits them together; then it answers each in order.  While the
+// disk is full the group waits and is tried again twice a second.  After a commit that failed
+// otherwise nothing is written or answered any more, since the state of the disk is unknown until
+// it is opened anew.  Each change of that state is told and logged once.
 //
-// Threads: submit() from the owner, image reads from any thread; `answer` comes from the storage
-// thread.
-// Stop: stop() writes what is queued, answers it, and ends the thread; so does the destructor.
+// Threads: submit() from the owner, image reads from any thread; `answer` and `tell` come from the
+// storage thread.
+// Stop: stop() writes what is queued, where that is still possible, answers it, and ends the
+// thread; so does the destructor.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -34,11 +37,10 @@
 
 namespace muster::cache {
 
-/// What became of one batch.
+/// A batch that is durable.
 struct StoreAnswer {
   std::string table;
   std::uint64_t number = 0;
-  bool failed = false;
 };
 
 class LmdbStore final : public StoreImage {
@@ -47,20 +49,23 @@ class LmdbStore final : public StoreImage {
     LmdbEnvironment::Options environment;
     Duration gather = std::chrono::milliseconds(10);
     std::size_t gather_rows = 20'000;  ///< More than these are not waited for.
-    std::size_t queue_bytes = std::size_t{256} << 20;
+    Duration full_retry = std::chrono::milliseconds(500);
   };
   using Answer = std::function<void(std::vector<StoreAnswer>)>;
+  using Tell = std::function<void(DiskState, std::string why)>;
 
   /// Reads work from here on; writes once `run` was called.
   static Result<std::unique_ptr<LmdbStore>> open(Options options, Log log);
   ~LmdbStore() override;
 
-  void run(Answer answer);
+  void run(Answer answer, Tell tell);
   void submit(StoreBatch batch);
   void stop();
 
   [[nodiscard]] std::vector<std::string> tables() const override;
   Result<void> for_each(std::string_view table, Space space, const Visit& visit) const override;
+  Result<std::optional<std::string>> read(std::string_view table,
+                                          std::string_view key) const override;
   [[nodiscard]] std::size_t bytes() const { return environment_->bytes(); }
 
  private:
@@ -69,20 +74,23 @@ class LmdbStore final : public StoreImage {
   void work();
   [[nodiscard]] std::vector<StoreBatch> next_group();
   void write(std::vector<StoreBatch>& group);
+  void set_state(DiskState state, const std::string& why);
+  [[nodiscard]] bool wait_for_room();
   int write_rows(MDB_txn* transaction, const std::vector<StoreBatch>& group);
 
   const Options options_;
   const Log log_;
   const std::unique_ptr<LmdbEnvironment> environment_;
   Answer answer_;
-  bool failed_ = false;            // The storage thread's.
-  bool little_room_said_ = false;  // Likewise.
+  Tell tell_;
+  DiskState state_ = DiskState::good;  // The storage thread's.
+  bool little_room_said_ = false;      // Likewise.
+  mutable std::atomic<bool> unreadable_said_ = false;
 
   std::mutex mutex_;  // Guards what follows.
   std::condition_variable arrived_;
-  std::condition_variable room_;
+  std::condition_variable stop_;
   std::deque<StoreBatch> queue_;
-  std::size_t queued_bytes_ = 0;
   std::size_t queued_rows_ = 0;
   bool urgent_ = false;
   bool stopping_ = false;

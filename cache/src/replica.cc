@@ -7,7 +7,12 @@
 #include <algorithm>
 #include <cassert>
 
+#include "planted.h"
+
 namespace muster::cache {
+
+using planted::Bug;
+
 namespace {
 
 /// How far a remote stamp may push the own clock ahead of cluster time; the stamp itself is kept.
@@ -44,7 +49,17 @@ bool Replica::gone(std::string_view key, const Dot& created, bool held) const {
 }
 
 Stamp Replica::next_stamp(Timestamp now) const {
+  if (planted::has(Bug::wall_clock_stamps)) return {micros(now), options_.boot};
   return {std::max(clock_ + 1, micros(now)), options_.boot};
+}
+
+std::uint64_t Replica::newest_stamp(std::string_view key) const {
+  std::uint64_t newest = 0;
+  for (const Incarnation& each : table_->incarnations(key)) {
+    newest = std::max(newest, each.touch.stamp.time);
+    for (const ValueRegister& value : each.values) newest = std::max(newest, value.stamp.time);
+  }
+  return newest;
 }
 
 Dot Replica::issue(Operation& operation) {
@@ -82,7 +97,7 @@ Replica::Received Replica::receive(std::string_view encoded, Timestamp now) {
 Replica::Received Replica::apply_received(const Operation& operation, std::string_view encoded,
                                           Timestamp now) {
   const Dot& dot = operation.dot;
-  if (path_.empty() || dot.origin.boot == options_.boot) {
+  if (path_.empty() || is_own(dot.origin)) {
     return seen_.covers(dot) ? Received::duplicate : Received::refused;
   }
   const std::uint64_t have = seen_.at(dot.origin);
@@ -91,7 +106,9 @@ Replica::Received Replica::apply_received(const Operation& operation, std::strin
   if (origin == nullptr && operation.origin) origin = &*operation.origin;
   if (origin != nullptr && (origin->line == 0) != operation.lineless()) return Received::malformed;
   if (origin != nullptr && !counts(*origin)) return Received::refused;
-  if (origin == nullptr || dot.sequence != have + 1) {
+  if (origin != nullptr && has_pruned(*origin)) return Received::duplicate;
+  const bool next = dot.sequence == have + 1 || planted::has(Bug::vector_over_hole);
+  if (origin == nullptr || !next) {
     wait_for_predecessor(dot, encoded);
     return Received::gap;
   }
@@ -133,6 +150,7 @@ void Replica::apply(const Operation& operation, LineId line, Timestamp now) {
     clock_ = std::max(clock_, std::min(operation.stamp.time, micros(now) + drift_us));
   }
   meta_dirty_ = true;
+  if (planted::has(Bug::deletes_not_kept)) forget_covered_deletes();
 }
 
 void Replica::apply_put(const PutItem& put, const Operation& operation, LineId line) {
@@ -145,6 +163,7 @@ void Replica::apply_put(const PutItem& put, const Operation& operation, LineId l
   if (!siblings_.empty()) note_conflicts(put, created, value);
   if (!table_->put(put.key, created, value)) return;
   touched(put.key);
+  if (planted::has(Bug::puts_kill_siblings)) drop_siblings(put.key, created);
   if (!held || path_.size() < 2) return;
   for (const Incarnation& each : table_->incarnations(put.key)) {
     if (each.values.size() > 1) befores_.emplace(put.key);
@@ -156,8 +175,13 @@ void Replica::note_conflicts(const PutItem& put, const Dot& created, const Value
     if (other.values.empty() || !concurrent(other.values.front().line, value.line)) continue;
     const ValueRegister& theirs = other.values.front();
     const bool ours_older = theirs.stamp < value.stamp;
-    listener_.outdone(SetAside{std::string(put.key), ours_older ? other.created : created,
-                               ours_older ? theirs : value, "merge: a newer value of the key"});
+    SetAside aside;
+    aside.key = put.key;
+    aside.created = ours_older ? other.created : created;
+    aside.value = ours_older ? theirs : value;
+    aside.before = ours_older ? value.stamp : theirs.stamp;
+    aside.why = "merge: a newer value of the key";
+    listener_.outdone(aside);
   }
 }
 
@@ -170,9 +194,9 @@ bool Replica::concurrent(LineId a, LineId b) const {
   }
   if (first == siblings_.end() && second == siblings_.end()) return false;
   const LineId on_ours = first == siblings_.end() ? a : b;
-  const std::size_t fork = (first == siblings_.end() ? second : first)->second.fork;
-  for (std::size_t i = fork; i < path_.size(); ++i) {
-    if (path_[i].id == on_ours) return true;
+  const LineId last_common = (first == siblings_.end() ? second : first)->second.last_common;
+  for (std::size_t i = path_.size(); i-- > 0 && path_[i].id != last_common;) {
+    if (path_[i].id == on_ours) return i != 0 || last_common == 0;
   }
   return false;
 }
@@ -180,6 +204,7 @@ bool Replica::concurrent(LineId a, LineId b) const {
 void Replica::apply_touch(const TouchItem& touch, const Operation& operation) {
   const bool held = table_->holds(touch.key, touch.created);
   if (gone(touch.key, touch.created, held)) return;
+  if (!held && planted::has(Bug::touches_not_parked)) return;
   if (!held) parked_touches_.emplace(std::string(touch.key), touch.created);
   if (table_->touch(touch.key, touch.created, {operation.stamp, touch.expiry})) touched(touch.key);
 }
@@ -188,18 +213,14 @@ void Replica::apply_remove(const RemoveItem& remove, const Operation& operation)
   for (const Dot& created : remove.dots) {
     if (table_->remove(remove.key, created)) touched(remove.key);
     if (!parked_touches_.empty()) parked_touches_.erase({std::string(remove.key), created});
+    if (planted::has(Bug::deletes_not_parked) && !seen_.covers(created)) continue;
     deletes_.add(remove.key, created, operation.stamp);
     delete_changed(remove.key, created);
   }
 }
 
 void Replica::touched(std::string_view key) {
-  if (!options_.stores) return;
-  dirty_keys_.emplace_back(key);
-  if (dirty_keys_.size() < dirty_keys_compact_at_) return;
-  std::sort(dirty_keys_.begin(), dirty_keys_.end());
-  dirty_keys_.erase(std::unique(dirty_keys_.begin(), dirty_keys_.end()), dirty_keys_.end());
-  dirty_keys_compact_at_ = std::max<std::size_t>(4096, 2 * dirty_keys_.size());
+  if (options_.stores) dirty_keys_.add(key);
 }
 
 void Replica::delete_changed(std::string_view key, const Dot& created) {

@@ -26,6 +26,7 @@
 #include <vector>
 
 #include "deletes.h"
+#include "key_set.h"
 #include "lines.h"
 #include "muster/cache/healer.h"
 #include "muster/cache/store.h"
@@ -33,6 +34,7 @@
 #include "muster/discovery/result.h"
 #include "operation.h"
 #include "operation_log.h"
+#include "planted.h"
 #include "vector.h"
 
 namespace muster::cache {
@@ -51,8 +53,9 @@ class Replica {
   struct Options {
     BootId boot = {};
     std::size_t log_bytes = std::size_t{64} << 20;
-    bool merges = false;  ///< Every put counts.
-    bool stores = true;   ///< Has a disk.
+    bool merges = false;        ///< Every put counts.
+    bool stores = true;         ///< Has a disk.
+    bool drops_values = false;  ///< What is durable leaves memory; the table has a source.
   };
   Replica(const Options& options, std::shared_ptr<Table> table, ReplicaListener& listener);
 
@@ -62,36 +65,75 @@ class Replica {
 
   // Lines.
   void set_merges(bool merges) { options_.merges = merges; }
-  void set_stores(bool stores) { options_.stores = stores; }
+  void set_stores(bool stores, bool drops_values) {
+    options_.stores = stores;
+    options_.drops_values = drops_values;
+  }
   [[nodiscard]] bool merges() const { return options_.merges; }
   [[nodiscard]] bool stores() const { return options_.stores; }
   [[nodiscard]] const Path& path() const { return path_; }
   [[nodiscard]] const std::set<BootId>& members() const { return members_; }
   bool add_members(const std::set<BootId>& members);  ///< True when there are new ones.
   [[nodiscard]] bool counts(const Origin& origin) const {
-    return options_.merges || on_path(path_, origin.line);
+    return options_.merges || planted::has(planted::Bug::every_line_counts) ||
+           on_path(path_, origin.line);
   }
   /// A longer path of which ours is a prefix: a child line that was named, here or elsewhere.
   void follow(Path path, std::set<BootId> members);
   /// The path of the winner of a fork; each value that leaves the table is told before it does.
-  using Aside = std::function<void(SetAside)>;
-  void lose(Path path, std::set<BootId> members, const std::string& why, const Aside& aside);
+  using Aside = std::function<void(const SetAside&)>;
+  void lose(Path path, std::set<BootId> members, const Aside& aside);
+
+  /// All but the root and what is from `keep` on: every member is past it, on its disk.
+  void prune_lines(LineId keep);
+  [[nodiscard]] LineId durable_line() const;  ///< Where the path on disk ends.
 
   /// Under `merge`, on the winner's side: values of that path's own lines are concurrent to ours.
   void remember_siblings(const Path& theirs);
 
   // Versions.
   [[nodiscard]] const Vector& seen() const { return seen_; }
-  [[nodiscard]] const Vector& durable() const { return options_.stores ? durable_ : seen_; }
+  [[nodiscard]] const Vector& durable() const {
+    const bool on_disk = options_.stores && !planted::has(planted::Bug::acknowledged_unstored);
+    return on_disk ? durable_ : seen_;
+  }
   [[nodiscard]] const Origins& origins() const { return origins_; }
   [[nodiscard]] const Origin* origin(const OriginId& id) const;
   void learn(const Origin& origin);  ///< From a vector that comes with what it covers.
+  /// One that this node gave and still gives; those from before a new beginning are like others'.
+  [[nodiscard]] bool is_own(const OriginId& id) const {
+    return id.boot == options_.boot && id.number >= own_from_;
+  }
+  /// Forgets origins that are over and that every member has in full, on its disk.
+  void prune(const std::vector<OriginId>& over);
+  [[nodiscard]] const Pruned& pruned() const { return pruned_; }
+  void adopt_pruned(const Pruned& pruned);  ///< Of somebody of whom we have all that it pruned.
+  /// An origin absent from our vector counts as covered if it began at or before our pruning stamp.
+  [[nodiscard]] bool has_pruned(const Origin& origin) const {
+    return !seen_.contains(origin.id) && begun_by(pruned_, origin);
+  }
+  /// Whether somebody with this vector and pruning stamp has all that we have pruned; false also
+  /// where we do not remember it any more.
+  [[nodiscard]] bool knows(const Vector& theirs) const;  ///< Had or has all of it.
+  [[nodiscard]] bool knows_what_was_pruned(const Vector& have, const Pruned& pruned) const;
   [[nodiscard]] bool gone(std::string_view key, const Dot& created, bool held) const;
   [[nodiscard]] const OperationLog& log() const { return log_; }
   [[nodiscard]] const Deletes& deletes() const { return deletes_; }
 
+  // Who was counted when things were settled.
+  /// That of this node which this copy goes on from.
+  [[nodiscard]] std::uint32_t admission() const { return admission_; }
+  void set_admission(std::uint32_t admission);
+  void drop_member(const NodeName& name, std::uint32_t admissions);
+  [[nodiscard]] const Dropped& dropped() const { return dropped_; }
+  /// Values that somebody with this vector may never have had.
+  void visit_unknown_to(const Vector& other, const Aside& visit) const;
+
   // Own operations.
   [[nodiscard]] Stamp next_stamp(Timestamp now) const;
+  /// Of all that the key holds.  A delete is newer: it may be forgotten once what is that old is
+  /// settled, so it must not seem older than a create that somebody still lacks.
+  [[nodiscard]] std::uint64_t newest_stamp(std::string_view key) const;
   /// Fills in dot and origin, encodes, applies, logs, tells the listener.  `operation.stamp` is
   /// set.
   Dot issue(Operation& operation);
@@ -106,18 +148,26 @@ class Replica {
   // live operations go on top at once; but until finish_copy() this copy is a holder of no more
   // than covered() says.
   /// From nothing: forgets all content and stands on `path`.
-  void start_copy(Path path, std::set<BootId> members, const Vector& vector);
+  void start_copy(Path path, std::set<BootId> members, const Vector& vector, Pruned pruned,
+                  Dropped dropped);
   /// With what is here, compared with the sender's bucket by bucket; also when a copy goes on from
   /// another sender.
-  void start_compare(const Vector& vector);
-  void install(std::string_view key, std::string_view row, const Vector& sender);
+  void start_compare(const Vector& vector, const Origins& origins);
+  /// True when the key was not here.
+  bool install(std::string_view key, std::string_view row, const Vector& sender);
   void install_delete(std::string_view key, const Dot& created, const Stamp& stamp);
   /// The sender held no more than `keys` in this bucket: what else is here and covered there is
   /// gone.
-  void finish_bucket(std::uint32_t bucket, const std::set<std::string>& keys, const Vector& sender);
+  void finish_bucket(std::uint32_t bucket, const std::set<std::string, std::less<>>& keys,
+                     const Vector& sender);
   void mark_installed(std::uint32_t bucket);  ///< Digests are equal.
   void finish_copy();
-  void abandon_copy();  ///< Of start_compare(): back to the vector from before.
+  /// Of start_compare(): back to the vector from before, and to what it covers for others.  What
+  /// was installed stays, ahead of the vector, as what it is: the effect of operations that come
+  /// again. Nothing that any of them may still meet is forgotten anywhere before we cover it.
+  void abandon_copy(const Vector& sender);
+  /// Content holds what the vector does not cover yet: at equal vectors digests may differ.
+  [[nodiscard]] bool content_ahead() const;
   [[nodiscard]] bool copying() const { return copying_; }
   [[nodiscard]] bool from_nothing() const { return copying_ && from_nothing_; }
   [[nodiscard]] const Vector& covered() const { return copying_ ? base_ : seen_; }
@@ -128,8 +178,8 @@ class Replica {
     return deletes_.size() != 0 || !husks_.empty() || !parked_touches_.empty() || !befores_.empty();
   }
   /// Everything up to `settled` is on every member's disk: forgets at most `limit` of what was kept
-  /// for those that had not.  True when there is more to do.
-  bool forget(const Stamp& settled, std::size_t limit);
+  /// for those that had not.  `latest`: of the clocks that told so.  True when there is more to do.
+  bool forget(const Stamp& settled, Timestamp latest, std::size_t limit);
 
   // Disk.
   [[nodiscard]] bool dirty() const { return options_.stores && meta_dirty_; }
@@ -155,7 +205,7 @@ class Replica {
   void note_conflicts(const PutItem& put, const Dot& created, const ValueRegister& value);
   [[nodiscard]] bool concurrent(LineId a, LineId b) const;
   void forget_befores(const Stamp& settled, std::size_t& limit);
-  void forget_husks(const Stamp& settled, std::size_t& limit);
+  void forget_husks(const Stamp& settled, Timestamp latest, std::size_t& limit);
   void forget_parked(const Stamp& settled, std::size_t& limit);
   void apply_touch(const TouchItem& touch, const Operation& operation);
   void apply_remove(const RemoveItem& remove, const Operation& operation);
@@ -165,7 +215,10 @@ class Replica {
   void touched(std::string_view key);
   void delete_changed(std::string_view key, const Dot& created);
   void set_path(Path path, std::set<BootId> members);
-  void drop_lost_values(std::string_view key, const std::string& why, const Aside& aside);
+  using LostLine = std::function<bool(LineId)>;
+  [[nodiscard]] std::optional<std::set<std::string, std::less<>>> keys_of_lost_lines() const;
+  void drop_lost_values(std::string_view key, const LostLine& is_lost, const Aside& aside);
+  [[nodiscard]] Path continued(const Path& path) const;
   void drop_absent(std::string_view key, const std::set<Dot>& present, const Vector& sender);
   /// Of a sender that went away in the middle of a copy from nothing: it may have had what nobody
   /// else has, so the next sender's word counts alone, except where live operations went on top.
@@ -173,7 +226,11 @@ class Replica {
     return leftovers_ && !live_keys_.contains(key);
   }
   void drop_leftover(std::string_view key);
+  void drop_stored_values();
   void reset_log();
+  void forget_covered_deletes();
+  void drop_siblings(std::string_view key, const Dot& kept);
+  void drop_expired(std::string_view key, Expiry at);
   std::string encode_state(const TableDefinition& definition) const;
   Result<bool> load_state(std::string_view bytes, std::optional<TableDefinition>& definition);
 
@@ -193,33 +250,56 @@ class Replica {
   std::uint64_t clock_ = 0;  // largest stamp seen, as far as the drift guard let it
   std::optional<OriginId> line_origin_, free_origin_;
   std::uint32_t next_origin_number_ = 1;
+  std::uint32_t own_from_ = 1;  // origins of this boot with smaller numbers are over
+  std::uint32_t admission_ = 0;
+  Dropped dropped_;
+  Pruned pruned_;
+  struct Recent {
+    Origin origin;
+    std::uint64_t sequence = 0;
+  };
+  std::deque<Recent> recently_pruned_;  // bounded; as far back as recent_from_
+  Pruned recent_from_;
   std::map<Dot, std::string> waiting_;  // came before their predecessors
   std::size_t waiting_bytes_ = 0;
   Operation scratch_;
+  std::vector<Incarnation> row_;  // of the latest install
   std::string encoded_;
 
   bool copying_ = false, from_nothing_ = false;
-  Vector base_;                  // while copying: what this copy holds for sure
+  Vector base_;   // while copying: what this copy holds for sure
+  Vector ahead_;  // after a copy that was given up: what may be in part of the content
   std::vector<bool> installed_;  // while copying: buckets whose content is here
   bool leftovers_ = false;       // while copying from nothing, from a second sender
   std::set<std::string, std::less<>> live_keys_;  // changed by operations since that one began
 
   std::set<std::string> befores_;  // keys that hold values which a later line has overwritten
   struct Sibling {
-    std::size_t fork = 0;  // of our path: how many lines it shares
+    LineId last_common = 0;  // with our path; 0: none
     std::uint64_t group = 0;
   };
   std::map<LineId, Sibling> siblings_;  // under `merge`
   std::uint64_t next_group_ = 1;
-  std::deque<std::pair<Expiry, std::string>> husks_;  // expired, kept until settled
+  struct Husk {
+    Expiry when = {};  // S must have passed this ...
+    std::string key = {};
+    Stamp settled = {};  // ... for the second time: then what it held at this S may go
+  };
+  std::deque<Husk> husks_;  // expired, kept until settled
+  Expiry expired_until_ = Expiry::min();
 
   bool meta_dirty_ = false, clear_first_ = false;
-  std::vector<std::string> dirty_keys_;
-  std::size_t dirty_keys_compact_at_ = 4096;
+  KeySet dirty_keys_;
   std::vector<std::pair<std::string, Dot>> dirty_deletes_;
   std::vector<Row> journal_rows_;
   std::map<std::string, std::string> journal_;
-  std::map<std::uint64_t, Vector> batches_;  // given to the store, not yet durable
+  std::vector<std::string> storing_;  // with drops_values: keys of the latest of them, in order
+  struct Given {
+    Vector vector;
+    LineId line = 0;
+  };
+  std::map<std::uint64_t, Given> batches_;  // given to the store, not yet durable
+  LineId durable_line_ = 0;
 };
 
 }  // namespace muster::cache

@@ -11,6 +11,7 @@
 #include <cassert>
 
 #include "replica.h"
+#include "table_row.h"
 
 namespace muster::cache {
 
@@ -19,9 +20,11 @@ void Replica::reset_log() {
   for (const auto& [origin, sequence] : seen_) log_.raise_floor(origin, sequence);
 }
 
-void Replica::start_copy(Path path, std::set<BootId> members, const Vector& vector) {
+void Replica::start_copy(Path path, std::set<BootId> members, const Vector& vector, Pruned pruned,
+                         Dropped dropped) {
   table_->clear();
   deletes_.clear();
+  origins_.clear();
   parked_touches_.clear();
   husks_.clear();
   befores_.clear();
@@ -30,11 +33,17 @@ void Replica::start_copy(Path path, std::set<BootId> members, const Vector& vect
   dirty_keys_.clear();
   dirty_deletes_.clear();
   batches_.clear();
+  storing_.clear();
   base_.clear();
+  ahead_.clear();
   durable_.clear();
   free_origin_.reset();
+  own_from_ = next_origin_number_;
   set_path(std::move(path), std::move(members));
   seen_ = vector;
+  pruned_ = recent_from_ = std::move(pruned);
+  recently_pruned_.clear();
+  dropped_ = std::move(dropped);
   copying_ = from_nothing_ = true;
   leftovers_ = false;
   live_keys_.clear();
@@ -43,7 +52,15 @@ void Replica::start_copy(Path path, std::set<BootId> members, const Vector& vect
   reset_log();
 }
 
-void Replica::start_compare(const Vector& vector) {
+void Replica::start_compare(const Vector& vector, const Origins& origins) {
+  for (const auto& [id, sequence] : vector) {  // theirs counts as covered here: say how far
+    const auto origin = origins.find(id);
+    if (origin == origins.end() || !has_pruned(origin->second)) continue;
+    learn(origin->second);
+    seen_.set(id, sequence);
+    if (copying_) base_.set(id, sequence);
+    log_.raise_floor(id, sequence);
+  }
   if (copying_ && from_nothing_) {
     seen_ = vector;  // the new sender's alone: what the old one's promised may not be here
     reset_log();
@@ -60,10 +77,10 @@ void Replica::start_compare(const Vector& vector) {
   }
   copying_ = true;
   std::fill(installed_.begin(), installed_.end(), false);
-  std::vector<OriginId> origins;
-  for (const auto& [dot, encoded] : waiting_) origins.push_back(dot.origin);
-  origins.erase(std::unique(origins.begin(), origins.end()), origins.end());
-  for (const OriginId& origin : origins) apply_waiting(origin, Timestamp{});
+  std::vector<OriginId> waiting;
+  for (const auto& [dot, encoded] : waiting_) waiting.push_back(dot.origin);
+  waiting.erase(std::unique(waiting.begin(), waiting.end()), waiting.end());
+  for (const OriginId& origin : waiting) apply_waiting(origin, Timestamp{});
 }
 
 void Replica::install_delete(std::string_view key, const Dot& created, const Stamp& stamp) {
@@ -89,34 +106,37 @@ void Replica::drop_absent(std::string_view key, const std::set<Dot>& present,
   }
 }
 
-void Replica::install(std::string_view key, std::string_view row, const Vector& sender) {
-  auto incarnations = Table::decode_row(row);
-  if (!incarnations) return;  // a bad row is skipped; the digest check will tell
+bool Replica::install(std::string_view key, std::string_view row, const Vector& sender) {
+  if (!parse_row(row, row_)) return false;  // skipped; the digest check will tell
   if (is_leftover(key)) drop_leftover(key);
-  std::set<Dot> present;
+  const std::size_t count_before = table_->count();
   bool changed = false;
-  for (const Incarnation& incarnation : *incarnations) {
-    present.insert(incarnation.created);
-    if (deletes_.contains(key, incarnation.created)) continue;
-    const bool held = table_->holds(key, incarnation.created);
-    if (!held && base_.covers(incarnation.created)) continue;  // deleted here, unknown there
+  for (const Incarnation& incarnation : row_) {
+    const Dot& created = incarnation.created;
+    if (deletes_.size() != 0 && deletes_.contains(key, created)) continue;
+    const bool deleted_here = base_.covers(created) && !table_->holds(key, created);
+    if (deleted_here) continue;  // and not known there
+    if (!incarnation.values.empty()) {
+      if (!parked_touches_.empty()) parked_touches_.erase({std::string(key), created});
+    } else if (!table_->holds(key, created)) {  // else it is parked here as well, or has a value
+      parked_touches_.emplace(std::string(key), created);
+    }
     changed |= table_->merge(key, incarnation);
     if (incarnation.values.size() > 1) befores_.emplace(key);
-    if (incarnation.values.empty() && !held) {
-      parked_touches_.emplace(std::string(key), incarnation.created);
-    } else if (!parked_touches_.empty()) {
-      parked_touches_.erase({std::string(key), incarnation.created});
-    }
   }
   if (changed) touched(key);
+  if (table_->count() != count_before) return true;  // so there is nothing else of it either
+  std::set<Dot> present;
+  for (const Incarnation& incarnation : row_) present.insert(incarnation.created);
   drop_absent(key, present, sender);
+  return false;
 }
 
-void Replica::finish_bucket(std::uint32_t bucket, const std::set<std::string>& keys,
+void Replica::finish_bucket(std::uint32_t bucket, const std::set<std::string, std::less<>>& keys,
                             const Vector& sender) {
   std::vector<std::string> absent;
   table_->scan_bucket(bucket, [&](std::string_view key) {
-    if (!keys.contains(std::string(key))) absent.emplace_back(key);
+    if (!keys.contains(key)) absent.emplace_back(key);
     return true;
   });
   for (const std::string& key : absent) {
@@ -135,15 +155,28 @@ void Replica::finish_copy() {
   copying_ = from_nothing_ = leftovers_ = false;
   live_keys_.clear();
   base_.clear();
+  ahead_.clear();
   meta_dirty_ = true;
 }
 
-void Replica::abandon_copy() {
+void Replica::abandon_copy(const Vector& sender) {
   assert(copying_ && !from_nothing_);
   copying_ = false;
-  seen_ = base_;  // what came meanwhile stands in the table, ahead of the vector; it comes again
+  ahead_.raise(seen_);
+  ahead_.raise(sender);
+  seen_ = base_;
   base_.clear();
   reset_log();
+}
+
+bool Replica::content_ahead() const {
+  if (copying_) return true;
+  return std::any_of(ahead_.begin(), ahead_.end(), [this](const Vector::Entry& entry) {
+    const Origin* known = origin(entry.first);
+    const bool counted = known == nullptr || counts(*known);
+    return counted && !(known != nullptr && has_pruned(*known)) &&
+           seen_.at(entry.first) < entry.second;
+  });
 }
 
 }  // namespace muster::cache

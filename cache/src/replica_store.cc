@@ -11,13 +11,15 @@
 #include <cassert>
 #include <cstring>
 
+#include "key_check.h"
 #include "replica.h"
+#include "table_row.h"
 #include "wire_codec.h"
 
 namespace muster::cache {
 namespace {
 
-constexpr std::uint32_t format_version = 1;
+constexpr std::uint32_t format_version = 2;
 constexpr std::size_t dot_bytes = 20;
 constexpr std::size_t stamp_bytes = 16;
 
@@ -65,6 +67,9 @@ std::string Replica::encode_state(const TableDefinition& definition) const {
   to_wire(covered(), origins_, *state.mutable_vector());
   state.set_clock(clock_);
   to_wire(definition, *state.mutable_definition());
+  to_wire(pruned_, *state.mutable_pruned());
+  state.set_admission(admission_);
+  to_wire(dropped_, *state.mutable_dropped());
   return state.SerializeAsString();
 }
 
@@ -72,14 +77,15 @@ StoreBatch Replica::make_batch(const TableDefinition& definition, std::uint64_t 
   assert(options_.stores);
   StoreBatch batch{.table = definition.name, .number = number, .rows = {}};
   batch.clear_first = std::exchange(clear_first_, false);
-  sort_unique(dirty_keys_);
   batch.rows.reserve(dirty_keys_.size() + dirty_deletes_.size() + journal_rows_.size() + 1);
-  for (std::string& key : dirty_keys_) {
+  storing_.clear();
+  dirty_keys_.take([&](std::string key) {
+    if (options_.drops_values) storing_.push_back(key);
     std::string row = table_->row(key);
     std::optional<std::string> value;
     if (!row.empty()) value = std::move(row);
     batch.rows.push_back({Space::entries, std::move(key), std::move(value)});
-  }
+  });
   sort_unique(dirty_deletes_);
   for (const auto& [key, created] : dirty_deletes_) {
     const Stamp* stamp = deletes_.find(key, created);
@@ -89,20 +95,33 @@ StoreBatch Replica::make_batch(const TableDefinition& definition, std::uint64_t 
   }
   for (Row& row : journal_rows_) batch.rows.push_back(std::move(row));
   batch.rows.push_back({Space::meta, "state", encode_state(definition)});
-  dirty_keys_.clear();
-  dirty_keys_compact_at_ = 4096;
   dirty_deletes_.clear();
   journal_rows_.clear();
   meta_dirty_ = false;
-  batches_[number] = covered();
+  batches_[number] = {covered(), path_.empty() ? 0 : path_.back().id};
   return batch;
 }
 
 void Replica::stored(std::uint64_t number) {
   while (!batches_.empty() && batches_.begin()->first <= number) {
-    durable_ = std::move(batches_.begin()->second);
+    durable_ = std::move(batches_.begin()->second.vector);
+    durable_line_ = batches_.begin()->second.line;
     batches_.erase(batches_.begin());
   }
+  if (options_.drops_values && batches_.empty()) drop_stored_values();
+}
+
+/// Those that have changed again are not on disk as they are.
+void Replica::drop_stored_values() {
+  for (const std::string& key : storing_) {
+    if (!dirty_keys_.contains(key)) table_->drop_value(key);
+  }
+  storing_.clear();
+}
+
+LineId Replica::durable_line() const {
+  if (options_.stores) return durable_line_;
+  return path_.empty() ? 0 : path_.back().id;
 }
 
 void Replica::journal(std::string key, std::optional<std::string> value) {
@@ -133,7 +152,11 @@ Result<bool> Replica::load_state(std::string_view bytes,
   if (!from_wire(state.path(), path_)) return bad_input("its path cannot be read");
   members_ = from_wire(state.members());
   seen_ = from_wire(state.vector(), &origins_);
+  pruned_ = recent_from_ = from_wire(state.pruned());
+  admission_ = state.admission();
+  dropped_ = from_wire(state.dropped());
   clock_ = state.clock();
+  durable_line_ = path_.empty() ? 0 : path_.back().id;
   return true;
 }
 
@@ -172,10 +195,11 @@ Result<bool> Replica::load(const StoreImage& image, std::string_view table_name,
     return false;
   }
   read_rows = image.for_each(table_name, Space::entries, [&](auto key, auto value) {
-    const auto incarnations = Table::decode_row(value);
-    broken_row |= !incarnations || !table_->merge_row(key, value);
-    if (!incarnations) return;
-    for (const Incarnation& each : *incarnations) {
+    broken_row |= !check_key(key) || !parse_row(value, row_);
+    if (broken_row) return;
+    for (const Incarnation& each : row_) table_->merge(key, each);
+    if (options_.drops_values) table_->drop_value(key);
+    for (const Incarnation& each : row_) {
       if (each.values.empty()) parked_touches_.emplace(std::string(key), each.created);
       if (each.values.size() > 1) befores_.emplace(key);
     }

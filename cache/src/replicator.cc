@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cassert>
 
+#include "planted.h"
 #include "wire_codec.h"
 
 namespace muster::cache {
@@ -17,24 +18,51 @@ namespace {
 constexpr Duration tick = std::chrono::milliseconds(500);
 constexpr Duration echo_wait = std::chrono::seconds(2);
 
-Replica::Options replica_options(const Surroundings& surroundings,
-                                 const TableDefinition& definition) {
-  return {.boot = surroundings.fabric.self().boot,
-          .log_bytes = surroundings.options.log_bytes,
-          .merges = definition.on_split == OnSplit::merge,
-          .stores = definition.storage != Storage::ram_copies};
-}
+class RowsOnDisk final : public ValueSource {
+ public:
+  RowsOnDisk(const StoreImage& image, std::string table)
+      : image_(image), table_(std::move(table)) {}
+  [[nodiscard]] Result<std::string> row(std::string_view key) const override {
+    auto row = image_.read(table_, key);
+    if (!row) return row.error();
+    return row->has_value() ? std::move(**row) : std::string();
+  }
+
+ private:
+  const StoreImage& image_;
+  const std::string table_;
+};
 
 }  // namespace
+
+bool Replicator::stores(const Surroundings& surroundings, const TableDefinition& definition) {
+  return surroundings.image != nullptr && definition.storage != Storage::ram_copies;
+}
 
 Replicator::Replicator(Surroundings& surroundings, TableDefinition definition)
     : surroundings_(surroundings),
       definition_(std::move(definition)),
-      replica_(replica_options(surroundings, definition_),
-               std::make_shared<Table>(Table::Options{
-                   .ordered = true, .keep_before = definition_.on_split != OnSplit::merge}),
+      replica_({.boot = surroundings.fabric.self().boot,
+                .log_bytes = surroundings.options.log_bytes,
+                .merges = definition_.on_split == OnSplit::merge},
+               std::make_shared<Table>(
+                   Table::Options{.ordered = true,
+                                  .keep_before = definition_.on_split != OnSplit::merge &&
+                                                 !planted::has(planted::Bug::no_before)}),
                *this) {
   hosted_ = should_hold(surroundings_.fabric.self().name);
+  keep_values_where_asked();
+}
+
+/// In memory, or on disk alone.
+void Replicator::keep_values_where_asked() {
+  const bool stored = stores(surroundings_, definition_);
+  const bool on_disk_alone = stored && definition_.storage == Storage::disc_only_copies;
+  if (on_disk_alone) {
+    replica_.table().set_source(
+        std::make_shared<RowsOnDisk>(*surroundings_.image, definition_.name));
+  }
+  replica_.set_stores(stored, on_disk_alone);
 }
 
 bool Replicator::should_hold(const NodeName& name) const {
@@ -47,6 +75,7 @@ Result<void> Replicator::load(const StoreImage& image) {
   auto loaded = replica_.load(image, definition_.name, stored_definition);
   if (!loaded) return loaded.error();
   loaded_ = *loaded;
+  loaded_vector_ = replica_.seen();
   return {};
 }
 
@@ -56,6 +85,7 @@ void Replicator::start(Now now) {
   next_store_ = now.mono + surroundings_.options.store_every;
   start_deadline_ = after(now.mono, surroundings_.options.start_alone_after);
   for (const node::Member& member : surroundings_.fabric.island()) view_.insert(member.boot);
+  if (!loaded_) replica_.set_admission(own_admissions());
   if (!hosted_) {
     detail_ = "no copy on this node";
   } else if (definition_.local_content) {
@@ -90,12 +120,15 @@ void Replicator::connected(Now now, const node::Member& peer) {
   RemoteCopy& copy = copies_[peer.boot];
   copy.member = peer;
   copy.linked = true;
-  copy.met = copy.subscribed = copy.apart = false;
+  copy.met = copy.subscribed = copy.apart = copy.outdated = false;
   copy.streaming = true;
   copy.judged_ours = copy.judged_theirs = 0;
   copy.passed_on.clear();
   copy.has_control = false;
-  if (hosted_) fill_report(now, *control(copy).mutable_report());
+  if (hosted_) {
+    note_dropped();
+    fill_report(now, *control(copy).mutable_report());
+  }
   if (wants_sponsor()) look_for_sponsor(now);
 }
 
@@ -103,6 +136,7 @@ void Replicator::disconnected(Now now, const node::Member& peer) {
   RemoteCopy* copy = copy_of(peer.boot);
   if (copy == nullptr) return;
   copy->linked = copy->met = copy->subscribed = false;
+  check_healings(now);
   copy->has_control = false;
   copy->lacking_since.reset();
   if (fetching_ && fetching_->from == peer.boot) fetching_.reset();
@@ -129,6 +163,7 @@ void Replicator::island_changed(Now now) {
       ++copy;
     }
   }
+  note_dropped();
   relay_targets_.clear();
   line_asked_ = false;
   acks_moved_ = report_stale_ = true;
@@ -140,11 +175,12 @@ void Replicator::island_changed(Now now) {
 void Replicator::received(Now now, const node::Member& from, const wire::Message& message) {
   RemoteCopy* copy = copy_of(from.boot);
   if (copy == nullptr || !copy->linked || definition_.local_content) return;
+  if (superseded(from)) return;
   if (message.has_report()) receive_report(now, from, message.report());
   for (const wire::Report& report : message.relayed()) receive_report(now, from, report);
   if (message.has_join()) answer_join(now, *copy, message.join());
   if (message.has_join_answer()) admitted(now, *copy, message.join_answer());
-  if (message.operations_size() != 0) {
+  if (message.operations_size() != 0 && !copy->outdated) {
     receive_operations(now, from, message, !message.has_delta());
   }
   receive_acks(now, from, message);
@@ -152,10 +188,11 @@ void Replicator::received(Now now, const node::Member& from, const wire::Message
   if (message.has_delta()) receive_delta(now, *copy, message);
   if (message.has_copy_request()) serve_copy(*copy, message.copy_request());
   if (message.has_copy_answer()) receive_buckets(now, *copy, message.copy_answer());
-  if (message.has_lagging() && readiness_ == Readiness::ready) {
+  if (message.has_lagging() && takes_part()) {
     const Vector upto = from_wire(message.lagging().upto());
-    if (!replica_.seen().covers(upto)) {
+    if (owes(replica_.seen(), replica_.pruned(), upto, upto)) {
       copy->lag_target = upto;
+      almost_ = false;  // whoever says so does not wait for us
       set_readiness(now, Readiness::catching_up,
                     fmt::format("{} says we are slow", from.name.text()));
       alone_deadline_ = after(now.mono, surroundings_.options.start_alone_after);
@@ -168,8 +205,8 @@ void Replicator::received(Now now, const node::Member& from, const wire::Message
 
 void Replicator::report(Now now, CacheEvent::Kind kind, const NodeName& peer,
                         std::string detail) const {
-  surroundings_.effects.report(now,
-                               CacheEvent{kind, definition_.name, {}, peer, std::move(detail), {}});
+  surroundings_.effects.report(
+      now, CacheEvent{kind, definition_.name, {}, peer, std::move(detail), {}, {}});
 }
 
 void Replicator::set_readiness(Now now, Readiness readiness, std::string_view why) {
@@ -192,6 +229,7 @@ void Replicator::progress(Now now) {
   if (!hosted_ || definition_.local_content) return;
   if (copying_ || replica_.copying()) check_copied(now);
   consider_fetch(now);
+  check_healings(now);
   if (readiness_ == Readiness::starting && now.mono >= start_deadline_) start_alone(now);
   if (readiness_ == Readiness::catching_up && !almost_ && !fetching_ && !copying_) {
     bool source = false, behind = false;
@@ -199,7 +237,8 @@ void Replicator::progress(Now now) {
       if (!copy.met || !copy.takes_part() || copy.apart) continue;
       if (relate(replica_.path(), copy.path) != Relation::equal) continue;
       source = true;
-      behind = behind || lacks(copy) || owes(replica_.seen(), copy.reported_seen, copy.lag_target);
+      behind = behind || lacks(copy) ||
+               owes(replica_.seen(), replica_.pruned(), copy.reported_seen, copy.lag_target);
     }
     const bool waited =
         now.mono >= start_deadline_ && (alone_deadline_ == never || now.mono >= alone_deadline_);
@@ -211,15 +250,14 @@ void Replicator::progress(Now now) {
     // Those that catch up may be ready before our next word reaches them.
     const bool counts = copy.counted() || copy.takes_part();
     if (!in_view(boot) || !counts || copy.apart || copy.lagging) continue;
+    if (copy.met && relate(replica_.path(), copy.path) == Relation::equal && lacks(copy)) return;
     if (now.mono - almost_since_ > echo_wait) continue;
     if (!copy.waits_for.contains(self())) return;
-    if (copy.met && relate(replica_.path(), copy.path) == Relation::equal && lacks(copy)) return;
   }
   const bool alone = view_.size() <= 1;
+  if (!alone) replica_.set_admission(own_admissions());  // the others took it as it came back
   const bool loaded_alone = loaded_ && readiness_ == Readiness::catching_up && alone;
-  if (readiness_ == Readiness::joining) {
-    report(now, CacheEvent::Kind::joined, {}, detail_);
-  }
+  if (std::exchange(joined_, false)) report(now, CacheEvent::Kind::joined, {}, detail_);
   set_readiness(now, Readiness::ready,
                 loaded_alone ? "alone, with what its disk had"
                 : alone      ? "alone"
@@ -245,7 +283,9 @@ void Replicator::paused(Now now) {
 
 void Replicator::make_batch(Now now, bool urgent) {
   next_store_ = now.mono + surroundings_.options.store_every;
-  if (!replica_.stores() || batch_number_ != stored_number_ || disk_failed_) return;
+  const bool possible = replica_.stores() && disk_ != DiskState::failed;
+  if (!possible || batch_number_ != stored_number_) return;
+  batch_since_ = std::exchange(changed_since_, never);
   StoreBatch batch = replica_.make_batch(definition_, ++batch_number_);
   batch.urgent = urgent;
   surroundings_.effects.store(std::move(batch));
@@ -253,21 +293,42 @@ void Replicator::make_batch(Now now, bool urgent) {
 
 void Replicator::store_if_due(Now now) {
   if (!replica_.dirty()) return;
+  changed_since_ = std::min(changed_since_, now.mono);
   const bool urgent =
       (definition_.durability == Durability::sync && readiness_ != Readiness::joining) ||
       !admissions_.empty();
   if (urgent || now.mono >= next_store_) make_batch(now, urgent);
 }
 
-void Replicator::stored(Now now, std::uint64_t number, bool failed) {
+Duration Replicator::disk_late(Now now) const {
+  const Instant since = std::min(batch_since_, changed_since_);
+  return since == never ? Duration{} : now.mono - since;
+}
+
+DiskPace Replicator::pace(Now now) const {
+  if (!replica_.stores()) return DiskPace::keeps_up;
+  if (disk_ != DiskState::good) return DiskPace::stuck;
+  const bool late = disk_late(now) > surroundings_.options.disk_late_max;
+  return late ? DiskPace::late : DiskPace::keeps_up;
+}
+
+bool Replicator::acknowledges_from_disk(Now now) const {
+  if (!replica_.stores()) return false;
+  return definition_.durability == Durability::sync || pace(now) != DiskPace::keeps_up;
+}
+
+void Replicator::disk_changed(Now now, DiskState state, const std::string& why) {
+  if (!replica_.stores() || disk_ == DiskState::failed) return;
+  disk_ = state;
+  disk_why_ = why;
+  if (disk_ != DiskState::good) report(now, CacheEvent::Kind::alarm, {}, "is not stored: " + why);
+  acks_moved_ = true;
+}
+
+void Replicator::stored(Now, std::uint64_t number) {
   if (number > batch_number_) return;
-  if (failed) {
-    if (!disk_failed_)
-      report(now, CacheEvent::Kind::alarm, {}, "the disk failed: nothing is acknowledged any more");
-    disk_failed_ = true;
-    detail_ = "disk failed";
-    return;
-  }
+  batch_since_ = never;
+  durable_moved_ = true;
   stored_number_ = std::max(stored_number_, number);
   replica_.stored(number);
   acks_moved_ = true;
@@ -288,7 +349,8 @@ void Replicator::wake(Now now) {
   replica_.expire(cluster(now), 1000, [&](std::string_view key) {
     ++expired;
     surroundings_.effects.report(
-        now, CacheEvent{CacheEvent::Kind::expired, definition_.name, std::string(key), {}, {}, {}});
+        now,
+        CacheEvent{CacheEvent::Kind::expired, definition_.name, std::string(key), {}, {}, {}, {}});
   });
   counters_.expired += expired;
   const bool ticked = now.mono >= next_tick_;
@@ -309,6 +371,7 @@ void Replicator::wake(Now now) {
       check_lag(now);
       if (copying_ && now.mono - copying_->progress > 4 * tick) stop_copying(now);
       forget_settled(now);
+      if (!kept_.empty() && readiness_ == Readiness::ready) drop_needless_records(false);
       if (report_stale_ || now.mono - last_report_ >= 10 * tick) announce();
     }
     progress(now);
@@ -329,7 +392,8 @@ Instant Replicator::next_wake() const {
                                    alone_deadline_ == never ? start_deadline_ : alone_deadline_));
     if (next <= now.mono) next = next_tick_;
   }
-  if (almost_) next = std::min(next, almost_since_ + echo_wait + std::chrono::milliseconds(1));
+  const Instant echoed = almost_since_ + echo_wait + std::chrono::milliseconds(1);
+  if (almost_ && echoed > now.mono) next = std::min(next, echoed);
   const bool may_fetch = !fetching_ && (takes_part() || replica_.copying());
   if (gap_since_ && may_fetch) next = std::min(next, *gap_since_ + std::chrono::milliseconds(50));
   if (fetching_) next = std::min(next, fetching_->deadline);
@@ -348,6 +412,7 @@ void Replicator::flush(Now now) {
   if (!started_) return;
   store_if_due(now);
   if (!definition_.local_content) {
+    if (std::exchange(told_pace_, pace(now)) != pace(now)) announce();
     send_acks();
     send_reports(now);
     for (auto& [boot, copy] : copies_) send_control(copy);
@@ -357,7 +422,7 @@ void Replicator::flush(Now now) {
   if (acks_moved_) complete_waiters(now);
 }
 
-TableStatus Replicator::status(Now) const {
+TableStatus Replicator::status(Now now) const {
   TableStatus status = counters_;
   status.definition = definition_;
   status.readiness = readiness_;
@@ -370,8 +435,17 @@ TableStatus Replicator::status(Now) const {
     if (in_view(boot) && copy.version != 0) status.replicas.push_back(copy.member.name);
     if (copy.apart) status.apart.push_back(copy.member.name);
   }
+  status.disk = disk_;
+  status.disk_late = disk_late(now);
+  if (disk_ != DiskState::good) {
+    status.detail =
+        fmt::format("{}: {}", disk_ == DiskState::full ? "disk full" : "disk failed", disk_why_);
+  }
   status.entries = replica_.table().count();
   status.bytes = replica_.table().bytes();
+  if (const auto allowed = may_write(); hosted_ && !allowed) {
+    status.refuses_writes = allowed.error().detail;
+  }
   status.deletes_kept = replica_.deletes().size();
   status.journal = replica_.journal().size();
   status.path = replica_.path();
@@ -394,15 +468,15 @@ wire::TableInfo Replicator::table_info() const {
   return info;
 }
 
-void Replicator::erase_journal(Now now, std::string_view key) {
-  replica_.journal(std::string(key), std::nullopt);
+void Replicator::change_journal(Now now, std::string key, std::optional<std::string> value) {
+  replica_.journal(std::move(key), std::move(value));
   store_if_due(now);
 }
 
 void Replicator::check_invariants() const {
   replica_.check_invariants();
   for (const auto& [boot, copy] : copies_) assert(boot == copy.member.boot);
-  assert(!almost_ || readiness_ == Readiness::joining || readiness_ == Readiness::catching_up);
+  assert(!almost_ || readiness_ == Readiness::catching_up);
   assert(readiness_ != Readiness::ready || !replica_.from_nothing());
   for (const Waiter& waiter : waiters_) assert(waiter.done);
 }

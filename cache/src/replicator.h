@@ -4,9 +4,9 @@
 // lines and forks.  The copy itself is a Replica.  One instance per table and node, also where the
 // node holds no copy (then it passes requests on).
 //
-// Life of a copy: starting (looks for a member that runs the table) -> joining (copies) or
-// catching_up (has a disk) -> `almost` (complete, tells everybody) -> ready, when every ready
-// member waits for it.
+// Life of a copy: starting (looks for a member that runs the table) -> joining (copies) ->
+// catching_up (also: has a disk, was slow) -> `almost` (complete, tells everybody) -> ready, when
+// every ready member waits for it.
 //
 // Order on a link: what was said of paths goes before operations, so a receiver can tell at once
 // whether an operation counts.
@@ -16,7 +16,9 @@
 
 #include <deque>
 #include <random>
+#include <tuple>
 
+#include "copy_codec.h"
 #include "muster/cache/cache_machine.h"
 #include "replica.h"
 #include "replicator_peer.h"
@@ -29,6 +31,7 @@ struct Surroundings {
   CacheEffects& effects;
   const CacheOptions& options;
   std::mt19937_64 random;
+  const StoreImage* image = nullptr;  ///< nullptr: this node has no disk.
   Healer* healer = nullptr;
   std::uint64_t malformed = 0;
   Now now = {};                                            ///< Of the latest entry.
@@ -48,7 +51,8 @@ class Replicator final : private ReplicaListener {
   void wake(Now now);
   [[nodiscard]] Instant next_wake() const;
   void flush(Now now);
-  void stored(Now now, std::uint64_t number, bool failed);
+  void stored(Now now, std::uint64_t number);
+  void disk_changed(Now now, DiskState state, const std::string& why);
 
   void write(Now now, Write write, const WriteOptions& options, CacheMachine::WriteDone done);
   void touch(Now now, const Key& key, std::optional<Duration> ttl, const WriteOptions& options,
@@ -62,10 +66,12 @@ class Replicator final : private ReplicaListener {
   [[nodiscard]] const std::shared_ptr<Table>& table() const { return replica_.shared_table(); }
   [[nodiscard]] bool ready() const { return readiness_ == Readiness::ready; }
   [[nodiscard]] bool hosted() const { return hosted_; }
+  [[nodiscard]] bool healing() const { return healing_.has_value(); }
   [[nodiscard]] TableStatus status(Now now) const;
   [[nodiscard]] wire::TableInfo table_info() const;
-  void erase_journal(Now now, std::string_view key);
-  void paused(Now now);  ///< The process stood still.
+  void change_journal(Now now, std::string key, std::optional<std::string> value);
+  void heard(BootId from, TableDefinition definition);  ///< What a peer says this table is.
+  void paused(Now now);                                 ///< The process stood still.
   void check_invariants() const;
 
  private:
@@ -88,10 +94,11 @@ class Replicator final : private ReplicaListener {
     Instant progress = {};
     bool admitted = false;
     std::uint32_t next_bucket = 0, done_buckets = 0, per_request = 16;
-    std::deque<std::uint32_t> outstanding = {};                // first buckets of ranges asked for
-    std::map<std::uint32_t, std::set<std::string>> keys = {};  // of buckets that came in part
+    std::deque<std::uint32_t> outstanding = {};  // first buckets of ranges asked for
+    std::map<std::uint32_t, std::set<std::string, std::less<>>> keys =
+        {};  // of buckets that came in part
     Vector end = {};
-    bool repair = false;
+    Pruned pruned = {};  // the sponsor's
   };
   struct Fetching {
     BootId from = {};
@@ -115,28 +122,40 @@ class Replicator final : private ReplicaListener {
   void begin_almost(Now now);
   void store_if_due(Now now);
   void make_batch(Now now, bool urgent);
+  [[nodiscard]] Duration disk_late(Now now) const;
+  [[nodiscard]] DiskPace pace(Now now) const;
+  /// Whether this copy's word counts only for what is on its disk.
+  [[nodiscard]] bool acknowledges_from_disk(Now now) const;
   RemoteCopy* copy_of(BootId boot);
   wire::Message& control(RemoteCopy& copy);
   [[nodiscard]] bool in_view(BootId boot) const { return view_.contains(boot); }
   [[nodiscard]] BootId self() const { return surroundings_.fabric.self().boot; }
-  [[nodiscard]] Timestamp cluster(Now now) const { return surroundings_.fabric.cluster_time(now); }
+  [[nodiscard]] Timestamp cluster(Now now) const {
+    if (planted::has(planted::Bug::wall_clock_stamps)) return now.wall;
+    return surroundings_.fabric.cluster_time(now);
+  }
   [[nodiscard]] bool takes_part() const {
     return readiness_ == Readiness::ready || readiness_ == Readiness::catching_up;
   }
   [[nodiscard]] bool should_hold(const NodeName& name) const;
+  /// Asked for by the definition, and possible here.
+  [[nodiscard]] static bool stores(const Surroundings& surroundings,
+                                   const TableDefinition& definition);
+  void keep_values_where_asked();
 
   // replicator_stream.cc: live stream, relays, acknowledgements
   void receive_operations(Now now, const node::Member& from, const wire::Message& message,
                           bool live);
   void receive_acks(Now now, const node::Member& from, const wire::Message& message);
   void send_acks();
+  void acknowledge(const Vector& upto, Vector& acknowledged, bool durable);
   void pass_ack_on(const wire::Ack& ack, BootId from);
   void send_stream(Now now);
   void relay(const Operation& operation, std::string_view encoded);
   void report_changes(const Operation& operation) const;
   void send_control(RemoteCopy& copy);
 
-  // replicator_report.cc: reports, lag, settled stamp
+  // replicator_report.cc: reports, lag, digests
   void announce() { report_due_ = true; }
   void send_reports(Now now);
   void fill_report(Now now, wire::Report& report) const;
@@ -144,26 +163,38 @@ class Replicator final : private ReplicaListener {
   void check_digest(Now now, RemoteCopy& copy);
   /// Whether `mine` is short of what was asked for; what its giver itself has set aside since, with
   /// a line that lost, is not owed any more.
-  [[nodiscard]] static bool owes(const Vector& mine, const Vector& givers, const Vector& asked);
+  [[nodiscard]] bool owes(const Vector& mine, const Pruned& pruned, const Vector& givers,
+                          const Vector& asked) const;
   void check_lag(Now now);
+  // replicator_settle.cc: the settled stamp, forgetting
   void forget_settled(Now now);
-  [[nodiscard]] std::optional<Stamp> settled(Now now) const;
+  [[nodiscard]] std::optional<std::vector<const RemoteCopy*>> counted_reports() const;
+  [[nodiscard]] std::uint64_t covered_of(const OriginId& id, const Vector& vector,
+                                         const Pruned& pruned) const;
+  [[nodiscard]] std::optional<Stamp> settled(Now now,
+                                             const std::vector<const RemoteCopy*>& counted) const;
+  void prune(const Stamp& bound, const std::vector<const RemoteCopy*>& counted);
+  void tidy();
   [[nodiscard]] std::uint64_t membership_hash() const;
   [[nodiscard]] std::set<BootId> sync_set() const;
+  [[nodiscard]] bool must_have(BootId boot, const RemoteCopy& copy) const;  ///< Of the sync set.
 
   // replicator_write.cc: clients
   void perform(Now now, Write& write, const WriteOptions& options, Instant deadline,
                CacheMachine::WriteDone done);
   void wait_for(Now now, Waiter waiter);
-  [[nodiscard]] bool complete(const Waiter& waiter, const std::set<BootId>& required) const;
+  [[nodiscard]] bool complete(const Waiter& waiter) const;
+  [[nodiscard]] bool has(const RemoteCopy& copy, const Waiter& waiter) const;
   [[nodiscard]] bool covers(const Vector& vector, const Waiter& waiter) const;
   void finish(Now now, Waiter waiter, bool acknowledged);
   void complete_waiters(Now now);
   void expire_waiters(Now now);
+  [[nodiscard]] std::uint64_t continued(const Put& put, const Table::Visible& visible) const;
   [[nodiscard]] Expiry expiry_of(const Put& put, const Stamp& stamp,
                                  const std::optional<Table::Visible>& visible) const;
   Result<void> may_write() const;
   [[nodiscard]] std::pair<std::size_t, std::size_t> holders_and_admitted() const;
+  [[nodiscard]] bool journals_are_empty() const;
 
   // replicator_lines.cc
   [[nodiscard]] bool line_is_whole() const;
@@ -173,16 +204,25 @@ class Replicator final : private ReplicaListener {
   void answer_line(Now now, const node::Member& from, const wire::Ask& ask);
   void meet(Now now, RemoteCopy& copy, bool contact);
   void fork(Now now, RemoteCopy& copy);
+  [[nodiscard]] Fork fork_with(const RemoteCopy& copy) const;
+  bool tell_fork(Now now, const Fork& fork);
+  [[nodiscard]] const TableDefinition& judged_by(const RemoteCopy& copy, const Fork& fork) const;
   void lose_to(Now now, RemoteCopy& copy, const Fork& fork);
+  bool set_aside(Now now, const SetAside& aside, bool eldest);
+  [[nodiscard]] bool eldest_of(const std::set<BootId>& losers) const;
+  void check_healings(Now now);
+  void finish_healing(Now now, const Healing& healing, Verdict verdict, bool complete);
   void retry_pending(Now now);
   void collect_again(Now now, const Path& path);
   [[nodiscard]] std::optional<node::Member> oldest_in_view() const;
 
   // replicator_catchup.cc
+  [[nodiscard]] const Origin* origin_of(const OriginId& id) const;
   [[nodiscard]] bool lacks(const RemoteCopy& copy) const;
   void consider_fetch(Now now);
   void fetch_from(Now now, RemoteCopy& copy);
   void serve_fetch(Now now, RemoteCopy& copy, const wire::Fetch& fetch);
+  void copy_missing(Now now, RemoteCopy& copy);
   void receive_delta(Now now, RemoteCopy& copy, const wire::Message& message);
 
   // replicator_join.cc
@@ -202,8 +242,23 @@ class Replicator final : private ReplicaListener {
   void ask_for_buckets(Now now, RemoteCopy& copy);
   void serve_copy(RemoteCopy& copy, const wire::CopyRequest& request);
   void receive_buckets(Now now, RemoteCopy& copy, const wire::CopyAnswer& answer);
+  [[nodiscard]] std::size_t count_of(std::uint32_t bucket) const;
+  void install(const BucketPart& part, const Vector& sender);
   void check_copied(Now now);
   void stop_copying(Now now);
+
+  // replicator_return.cc: nodes that come back after they were forgotten
+  [[nodiscard]] std::uint32_t own_admissions() const;
+  void note_dropped();
+  void fill_returning(wire::Report& report) const;
+  [[nodiscard]] std::uint32_t dropped(const NodeName& name) const;
+  [[nodiscard]] bool superseded(const node::Member& from) const;
+  void compare_admissions(Now now, RemoteCopy& copy, const wire::Report& report, bool direct);
+  void report_apart(Now now, RemoteCopy& copy);
+  void rejoin(Now now, RemoteCopy& copy, std::string_view why);
+  void keep_for_rejoin(Now now, const RemoteCopy& sponsor, const Vector& theirs);
+  void drop_needless_records(bool copied);
+  void delete_again(Now now);
 
   // replicator_ask.cc: questions to members and their answers
   void ask(Now now, BootId of, wire::Ask& ask, Duration deadline,
@@ -232,6 +287,7 @@ class Replicator final : private ReplicaListener {
   Readiness readiness_ = Readiness::starting;
   std::string detail_;
   bool loaded_ = false, almost_ = false, started_ = false;
+  bool joined_ = false;  // to be told once it is ready
   Instant almost_since_{}, start_deadline_ = never, alone_deadline_ = never;
   bool admitted_on_line_ = true;  // after following: somebody on the line has named us a member
 
@@ -243,6 +299,7 @@ class Replicator final : private ReplicaListener {
   std::map<BootId, std::vector<RemoteCopy*>> relay_targets_;  // of this turn, by origin's boot
   Vector moved_;                                              // to be acknowledged
   Vector acknowledged_;
+  Vector acknowledged_durable_;
   std::map<OriginId, BootId> via_;
   bool acks_moved_ = false;
   std::optional<Instant> gap_since_;
@@ -263,9 +320,24 @@ class Replicator final : private ReplicaListener {
   bool line_asked_ = false;
   Instant line_retry_ = never;
 
+  // forks
+  std::set<std::tuple<BootId, LineId, LineId>> told_forks_;  // peer, our sibling, theirs
+  std::optional<Healing> healing_;  // we lost, and have not yet all that the winner had
+
   // catch-up and join
   std::optional<Fetching> fetching_;
   std::optional<Copying> copying_;
+  Vector loaded_vector_;    // of the disk, at the start
+  bool rejoining_ = false;  // it takes what is here as outdated
+  struct Kept {             // a value in the journal that the others may have had
+    std::string record, key;
+    Dot created;
+    Stamp stamp;
+    bool created_known = false;
+  };
+  std::vector<Kept> kept_;
+  std::vector<std::pair<std::string, Dot>> deletes_again_;
+  BucketPart part_;  // that is being installed
   bool info_asked_ = false;
   std::set<BootId> tried_;
   Instant join_retry_ = never;
@@ -279,7 +351,12 @@ class Replicator final : private ReplicaListener {
   // disk
   std::uint64_t batch_number_ = 0, stored_number_ = 0;
   Instant next_store_ = never;
-  bool disk_failed_ = false;
+  Instant changed_since_ = never;  // the oldest change that is in no batch yet
+  Instant batch_since_ = never;    // the oldest change of the batch that is not stored yet
+  bool durable_moved_ = false;
+  DiskPace told_pace_ = DiskPace::keeps_up;
+  DiskState disk_ = DiskState::good;
+  std::string disk_why_;
 
   mutable TableStatus counters_;  // puts, deletes, expired, splits, set_aside
 };

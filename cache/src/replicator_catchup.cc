@@ -2,8 +2,12 @@
 //
 // Delta catch-up: who lacks operations asks one member that has them, by its vector, and gets the
 // very bytes from that member's log; in pieces, each asked for after the one before is applied.
-#include <algorithm>
+#include <fmt/format.h>
 
+#include <algorithm>
+#include <utility>
+
+#include "planted.h"
 #include "replicator.h"
 #include "wire_codec.h"
 
@@ -18,17 +22,27 @@ constexpr Duration answer_within = std::chrono::seconds(2);
 
 }  // namespace
 
-/// It has operations that count here and that we have not applied.
+/// From here, or from what others told.
+const Origin* Replicator::origin_of(const OriginId& id) const {
+  if (const Origin* origin = replica_.origin(id)) return origin;
+  const auto heard = heard_origins_.find(id);
+  return heard == heard_origins_.end() ? nullptr : &heard->second;
+}
+
+/// It has operations that count here and that we have not applied, or has forgotten origins of
+/// which we cannot tell that we had them.
 bool Replicator::lacks(const RemoteCopy& copy) const {
+  if (planted::has(planted::Bug::no_delta_on_reconnect)) return false;
+  for (const auto& [root, upto] : copy.pruned) {
+    const auto ours = replica_.pruned().find(root);
+    if (!copy.apart && (ours == replica_.pruned().end() || ours->second < upto)) return true;
+  }
   return std::any_of(copy.seen.begin(), copy.seen.end(), [&](const Vector::Entry& entry) {
     const OriginId& id = entry.first;
-    if (id.boot == self() || replica_.seen().at(id) >= entry.second) return false;
-    const Origin* origin = replica_.origin(id);
-    if (origin == nullptr) {
-      const auto heard = heard_origins_.find(id);
-      if (heard != heard_origins_.end()) origin = &heard->second;
-    }
+    if (replica_.is_own(id) || replica_.seen().at(id) >= entry.second) return false;
+    const Origin* origin = origin_of(id);
     if (origin == nullptr) return !copy.apart;
+    if (replica_.has_pruned(*origin)) return false;
     return copy.apart ? origin->line == 0 : replica_.counts(*origin);
   });
 }
@@ -62,6 +76,7 @@ void Replicator::fetch_from(Now now, RemoteCopy& copy) {
   wire::Fetch& fetch = *control(copy).mutable_fetch();
   to_wire(replica_.seen(), *fetch.mutable_have());
   fetch.set_lineless(copy.apart);
+  to_wire(replica_.pruned(), *fetch.mutable_pruned());
 }
 
 void Replicator::serve_fetch(Now, RemoteCopy& copy, const wire::Fetch& fetch) {
@@ -74,13 +89,14 @@ void Replicator::serve_fetch(Now, RemoteCopy& copy, const wire::Fetch& fetch) {
   };
   if (!takes_part() || replica_.copying()) return send();
   Vector have = from_wire(fetch.have());
+  const Pruned pruned = from_wire(fetch.pruned());
   Vector wanted;
   for (const auto& [id, sequence] : replica_.seen()) {
     const Origin& origin = replica_.origins().at(id);
-    if (id.boot == copy.member.boot) continue;
+    if (!have.contains(id) && begun_by(pruned, origin)) continue;
     if (!fetch.lineless() || origin.line == 0) wanted.set(id, sequence);
   }
-  if (!replica_.log().reaches(have, wanted)) {
+  if (!replica_.knows_what_was_pruned(have, pruned) || !replica_.log().reaches(have, wanted)) {
     delta.set_below_floor(true);
     return send();
   }
@@ -96,7 +112,23 @@ void Replicator::serve_fetch(Now, RemoteCopy& copy, const wire::Fetch& fetch) {
     return true;
   });
   to_wire(wanted, *delta.mutable_upto());
+  to_wire(replica_.pruned(), *delta.mutable_pruned());
   send();
+}
+
+/// Bucket by bucket batches come in parts: whoever is read meanwhile is another one.  Of two that
+/// both need each other's content the older one goes second, so that somebody stays ready.
+void Replicator::copy_missing(Now now, RemoteCopy& copy) {
+  if (readiness_ == Readiness::ready) {
+    const bool elder = surroundings_.fabric.self().seniority() < copy.member.seniority();
+    if (copy.readiness != Readiness::ready) return;  // it copies from us first
+    if (elder && !std::exchange(copy.went_first, true)) return;
+    set_readiness(now, Readiness::catching_up,
+                  fmt::format("copying what {} has", copy.member.name.text()));
+    alone_deadline_ = after(now.mono, surroundings_.options.start_alone_after);
+  }
+  copy.went_first = false;
+  start_copying(now, copy.member.boot);
 }
 
 void Replicator::receive_delta(Now now, RemoteCopy& copy, const wire::Message& message) {
@@ -106,11 +138,12 @@ void Replicator::receive_delta(Now now, RemoteCopy& copy, const wire::Message& m
   const wire::Delta& delta = message.delta();
   if (delta.below_floor()) {
     copy.no_fetch_before = now.mono + answer_within;
-    if (!lineless && !copying_) start_copying(now, copy.member.boot);
+    if (!lineless && !copying_) copy_missing(now, copy);
     return;
   }
   if (delta.more()) return fetch_from(now, copy);
   copy.lacking_since.reset();
+  if (!lineless && delta.upto_size() != 0) replica_.adopt_pruned(from_wire(delta.pruned()));
   const Vector upto = from_wire(delta.upto());
   if (upto.empty() || !replica_.seen().covers(upto)) {  // it could not, or something was refused
     copy.no_fetch_before = now.mono + patience;

@@ -79,7 +79,7 @@ void Replicator::adopt(const TableDefinition& definition) {
   definition_ = definition;
   hosted_ = should_hold(surroundings_.fabric.self().name);
   replica_.set_merges(definition_.on_split == OnSplit::merge);
-  replica_.set_stores(definition_.storage != Storage::ram_copies);
+  keep_values_where_asked();
   replica_.mark_dirty();
 }
 
@@ -135,6 +135,8 @@ void Replicator::fill_join_answer(wire::JoinAnswer& answer) const {
   to_wire(replica_.path(), *answer.mutable_path());
   to_wire(replica_.members(), *answer.mutable_members());
   to_wire(replica_.covered(), replica_.origins(), *answer.mutable_vector());
+  to_wire(replica_.pruned(), *answer.mutable_pruned());
+  to_wire(replica_.dropped(), *answer.mutable_dropped());
   answer.set_entries(replica_.table().count());
 }
 
@@ -149,7 +151,7 @@ void Replicator::answer_join(Now now, RemoteCopy& copy, const wire::Join& join) 
   copy.subscribed = true;
   copy.streaming = true;
   if (!replica_.path().empty() && replica_.add_members({copy.member.boot})) announce();
-  if (replica_.stores() && replica_.dirty() && !disk_failed_) {
+  if (replica_.stores() && replica_.dirty() && disk_ == DiskState::good) {
     const bool in_flight = batch_number_ != stored_number_;
     const std::uint64_t number = batch_number_ + 1;
     admissions_.emplace(number, std::pair(copy.member.boot, join.session()));
@@ -179,20 +181,26 @@ void Replicator::admitted(Now now, RemoteCopy& copy, const wire::JoinAnswer& ans
   for (const Vector::Entry& entry : Vector(vector)) {
     const auto origin = origins.find(entry.first);
     const bool counts =
-        origin != origins.end() && (replica_.merges() || on_path(path, origin->second.line));
-    if (!counts || entry.first.boot == self()) vector.erase(entry.first);
+        origin != origins.end() &&
+        (anew ? replica_.merges() || on_path(path, origin->second.line)
+              : replica_.counts(origin->second));  // a line that we have pruned is all here
+    if (!counts || (!anew && replica_.is_own(entry.first))) vector.erase(entry.first);
   }
   if (anew) {
-    replica_.start_copy(std::move(path), std::move(members), vector);
+    if (rejoining_) keep_for_rejoin(now, copy, vector);
+    replica_.start_copy(std::move(path), std::move(members), vector, from_wire(answer.pruned()),
+                        from_wire(answer.dropped()));
     acknowledged_.clear();
+    acknowledged_durable_.clear();
     moved_.clear();
   }
-  for (const auto& [id, sequence] : vector) replica_.learn(origins.at(id));
   if (!anew) {
     if (replica_.add_members(members)) announce();
-    replica_.start_compare(vector);
+    replica_.start_compare(vector, origins);
   }
+  for (const auto& [id, sequence] : vector) replica_.learn(origins.at(id));
   copying_->admitted = true;
+  copying_->pruned = from_wire(answer.pruned());
   copying_->progress = now.mono;
   const std::size_t per_bucket = answer.entries() / Table::buckets + 1;
   copying_->per_request =
@@ -230,73 +238,59 @@ namespace {
 /// Collects the answer to one request in messages of bounded size.
 class CopySender {
  public:
-  CopySender(const Replica& replica, const std::string& table, std::uint64_t session,
-             std::function<void(const wire::Message&)> send)
+  using Send = std::function<void(std::string message)>;
+  CopySender(const Replica& replica, const std::string& table, std::uint64_t session, Send send)
       : replica_(replica), send_(std::move(send)) {
-    message_.set_table(table);
-    answer_ = message_.mutable_copy_answer();
-    answer_->set_session(session);
+    head_.set_table(table);
+    head_.mutable_copy_answer()->set_session(session);
   }
 
   void bucket(std::uint32_t number, bool same) {
-    open(number, same);
-    std::vector<std::string> keys;
+    if (message_.size() > message_bytes) finish();
+    part_.begin(number, same);
     if (!same) {
       replica_.table().scan_bucket(number, [&](std::string_view key) {
-        keys.emplace_back(key);
+        part_.add_entry(key, replica_.table().row(key));
+        end_part_if_full(number, same);
         return true;
       });
     }
-    for (const std::string& key : keys) {
-      wire::CopyAnswer::Entry& entry = *current_->add_entries();
-      entry.set_key(key);
-      entry.set_row(replica_.table().row(key));
-      grow(key.size() + entry.row().size(), number, same);
-    }
     replica_.deletes().visit_bucket(number, [&](const Deletes::Id& id, const Stamp& stamp) {
-      wire::CopyAnswer::Delete& deleted = *current_->add_deletes();
-      deleted.set_key(id.key);
-      to_wire(id.created, *deleted.mutable_created());
-      to_wire(stamp, *deleted.mutable_stamp());
-      grow(id.key.size() + 48, number, same);
+      part_.add_delete(id.key, id.created, stamp);
+      end_part_if_full(number, same);
     });
-    current_->set_last(true);
+    part_.end(true, message_);
   }
   void finish() {
-    to_wire(replica_.covered(), *answer_->mutable_vector());
-    send_(message_);
-    answer_->clear_buckets();
-    current_ = nullptr;
-    bytes_ = 0;
+    auto& vector = *head_.mutable_copy_answer()->mutable_vector();
+    vector.Clear();
+    to_wire(replica_.covered(), vector);
+    head_.AppendToString(&message_);
+    send_(std::move(message_));
+    message_.clear();
   }
 
  private:
-  void open(std::uint32_t number, bool same) {
-    if (bytes_ > message_bytes) finish();
-    current_ = answer_->add_buckets();
-    current_->set_number(number);
-    current_->set_same(same);
-    bytes_ += 8;
-  }
-  void grow(std::size_t bytes, std::uint32_t number, bool same) {
-    bytes_ += bytes + 16;
-    if (bytes_ > message_bytes) open(number, same);
+  void end_part_if_full(std::uint32_t number, bool same) {
+    if (message_.size() + part_.size() <= message_bytes) return;
+    part_.end(false, message_);
+    finish();
+    part_.begin(number, same);
   }
 
   const Replica& replica_;
-  std::function<void(const wire::Message&)> send_;
-  wire::Message message_;
-  wire::CopyAnswer* answer_ = nullptr;
-  wire::CopyAnswer::Bucket* current_ = nullptr;
-  std::size_t bytes_ = 0;
+  Send send_;
+  wire::Message head_;  // What every message says beside its buckets.
+  BucketWriter part_;
+  std::string message_;
 };
 
 }  // namespace
 
 void Replicator::serve_copy(RemoteCopy& copy, const wire::CopyRequest& request) {
-  const auto send = [&](const wire::Message& message) {
+  const auto send = [&](std::string message) {
     surroundings_.fabric.send(copy.member.boot, cache_service, node::Lane::bulk,
-                              std::make_shared<const std::string>(message.SerializeAsString()));
+                              std::make_shared<const std::string>(std::move(message)));
   };
   const auto count = static_cast<std::uint32_t>(request.digests_size() / 2);
   const bool valid = request.first() < Table::buckets && count <= Table::buckets - request.first();
@@ -305,7 +299,7 @@ void Replicator::serve_copy(RemoteCopy& copy, const wire::CopyRequest& request) 
     refusal.set_table(definition_.name);
     refusal.mutable_copy_answer()->set_session(request.session());
     refusal.mutable_copy_answer()->set_refused(true);
-    return send(refusal);
+    return send(refusal.SerializeAsString());
   }
   CopySender sender(replica_, definition_.name, request.session(), send);
   for (std::uint32_t i = 0; i < count; ++i) {
@@ -321,37 +315,54 @@ void Replicator::receive_buckets(Now now, RemoteCopy& copy, const wire::CopyAnsw
   if (!copying_ || copying_->session != answer.session() || !copying_->admitted) return;
   if (answer.refused()) return stop_copying(now);
   copying_->progress = now.mono;
-  const Vector sender = from_wire(answer.vector());
+  Vector sender = from_wire(answer.vector());
   copying_->end.raise(sender);
-  for (const wire::CopyAnswer::Bucket& bucket : answer.buckets()) {
-    if (bucket.number() >= Table::buckets) continue;
-    std::set<std::string>& keys = copying_->keys[bucket.number()];
-    for (const wire::CopyAnswer::Delete& deleted : bucket.deletes()) {
-      if (!deleted.key().empty() && deleted.key().size() <= Key::max_encoded) {
-        replica_.install_delete(deleted.key(), from_wire(deleted.created()),
-                                from_wire(deleted.stamp()));
-      }
+  for (const auto& [id, sequence] : replica_.seen()) {  // what it has pruned it had in full
+    if (!sender.contains(id) && begun_by(copying_->pruned, replica_.origins().at(id))) {
+      sender.set(id, sequence);
     }
-    for (const wire::CopyAnswer::Entry& entry : bucket.entries()) {
-      if (entry.key().empty() || entry.key().size() > Key::max_encoded) continue;
-      replica_.install(entry.key(), entry.row(), sender);
-      keys.insert(entry.key());
+  }
+  for (const std::string& bytes : answer.buckets()) {
+    if (!read_bucket(bytes, part_) || part_.number >= Table::buckets) {
+      ++surroundings_.malformed;
+      continue;
     }
-    if (!bucket.last()) continue;
-    if (bucket.same()) {
-      replica_.mark_installed(bucket.number());
-    } else {
-      replica_.finish_bucket(bucket.number(), keys, sender);
-    }
-    copying_->keys.erase(bucket.number());
+    install(part_, sender);
+    if (!part_.last) continue;
     ++copying_->done_buckets;
-    auto& outstanding = copying_->outstanding;
-    std::erase_if(outstanding, [&](std::uint32_t first) {
-      const std::uint32_t last = std::min(first + copying_->per_request, Table::buckets);
-      return bucket.number() + 1 == last;
+    std::erase_if(copying_->outstanding, [&](std::uint32_t first) {
+      return part_.number + 1 == std::min(first + copying_->per_request, Table::buckets);
     });
   }
   ask_for_buckets(now, copy);
+}
+
+std::size_t Replicator::count_of(std::uint32_t bucket) const {
+  std::size_t count = 0;
+  replica_.table().scan_bucket(bucket, [&](std::string_view) {
+    ++count;
+    return true;
+  });
+  return count;
+}
+
+/// What is here of that bucket and does not stand in it goes, once its last part has come.
+void Replicator::install(const BucketPart& part, const Vector& sender) {
+  for (const BucketPart::Deleted& deleted : part.deletes) {
+    replica_.install_delete(deleted.key, deleted.created, deleted.stamp);
+  }
+  std::size_t fresh = 0;
+  for (const auto& [key, row] : part.entries) fresh += replica_.install(key, row, sender) ? 1 : 0;
+  const bool whole = part.last && !copying_->keys.contains(part.number);
+  const bool nothing_else = whole && fresh == count_of(part.number);
+  if (part.last && (part.same || nothing_else)) {
+    replica_.mark_installed(part.number);
+  } else {
+    auto& keys = copying_->keys[part.number];
+    for (const auto& [key, row] : part.entries) keys.emplace(key);
+    if (part.last) replica_.finish_bucket(part.number, keys, sender);
+  }
+  if (part.last) copying_->keys.erase(part.number);
 }
 
 /// All buckets are here, and all operations that their sender had when it read the last of them.
@@ -359,13 +370,11 @@ void Replicator::check_copied(Now now) {
   if (!copying_ || !copying_->admitted || copying_->done_buckets < Table::buckets) return;
   Vector needed;
   for (const auto& [id, sequence] : copying_->end) {
-    if (id.boot == self()) continue;
-    const Origin* origin = replica_.origin(id);
-    if (origin == nullptr) {
-      const auto heard = heard_origins_.find(id);
-      if (heard != heard_origins_.end()) origin = &heard->second;
-    }
-    if (origin == nullptr || replica_.counts(*origin)) needed.set(id, sequence);
+    if (replica_.is_own(id)) continue;
+    const Origin* origin = origin_of(id);
+    const bool owed =
+        origin == nullptr || (replica_.counts(*origin) && !replica_.has_pruned(*origin));
+    if (owed) needed.set(id, sequence);
   }
   RemoteCopy* copy = copy_of(copying_->sponsor);
   if (!replica_.seen().covers(needed)) {
@@ -373,14 +382,22 @@ void Replicator::check_copied(Now now) {
     return;
   }
   replica_.finish_copy();
+  replica_.adopt_pruned(copying_->pruned);
   copying_.reset();
   tried_.clear();
   acknowledged_.clear();
   moved_.raise(replica_.seen());
+  if (readiness_ == Readiness::joining) {
+    replica_.set_admission(own_admissions());
+    drop_needless_records(true);
+    delete_again(now);
+  }
   announce();
   store_if_due(now);
   if (readiness_ == Readiness::joining) {
     detail_ = fmt::format("joined {}", copy != nullptr ? copy->member.name.text() : "");
+    readiness_ = Readiness::catching_up;  // complete: from here on it goes with the stream
+    joined_ = true;
     begin_almost(now);
   }
 }
@@ -388,8 +405,9 @@ void Replicator::check_copied(Now now) {
 /// The sponsor is gone, changed or refuses.
 void Replicator::stop_copying(Now now) {
   if (!copying_) return;
+  const Vector end = std::move(copying_->end);
   copying_.reset();
-  if (replica_.copying() && !replica_.from_nothing()) replica_.abandon_copy();
+  if (replica_.copying() && !replica_.from_nothing()) replica_.abandon_copy(end);
   if (readiness_ == Readiness::joining) join_retry_ = now.mono + retry;
 }
 

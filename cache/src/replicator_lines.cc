@@ -15,6 +15,13 @@ namespace {
 
 constexpr Duration retry = std::chrono::milliseconds(50);
 constexpr std::uint32_t hops_max = 8;
+constexpr Duration longest_heal = std::chrono::seconds(30);
+
+Healing taken(std::optional<Healing>& from) {
+  Healing healing = std::move(*from);
+  from.reset();
+  return healing;
+}
 
 }  // namespace
 
@@ -92,6 +99,7 @@ void Replicator::name_line(Now now) {
   }
   line.view = static_cast<std::uint32_t>(members.size());
   line.stamp = replica_.next_stamp(cluster(now));
+  if (!path.empty()) line.stamp.time = std::max(line.stamp.time, path.back().stamp.time + 1);
   path.push_back(line);
   replica_.follow(std::move(path), std::move(members));
   admitted_on_line_ = true;
@@ -145,12 +153,14 @@ void Replicator::meet(Now now, RemoteCopy& copy, bool contact) {
         copy.apart = false;
         announce();
       }
-      if (copy.expected) {
-        const HealReport healed{*copy.expected, Verdict::ours_wins, 0,
-                                now.mono - copy.expected_since};
-        copy.expected.reset();
-        report(now, CacheEvent::Kind::healed, copy.member.name, "it came over to our line");
-        if (surroundings_.healer != nullptr) surroundings_.healer->healed(now, healed);
+      if (copy.healing && !copy.healing->met) {
+        copy.healing->met = true;
+        copy.healing->ours = replica_.seen();
+        copy.healing->theirs = copy.reported_seen;
+      }
+      if (healing_ && !healing_->met && !healing_->losers.contains(copy.member.boot)) {
+        healing_->met = true;
+        healing_->theirs = copy.reported_seen;
       }
       break;
     }
@@ -171,12 +181,50 @@ void Replicator::meet(Now now, RemoteCopy& copy, bool contact) {
       announce();
       break;
     }
+    case Relation::ours_outdated:
+      return rejoin(now, copy, "its disk is older than what all members had settled");
+    case Relation::theirs_outdated:
+      return;  // it joins anew
     case Relation::theirs_shorter:
       break;
     case Relation::siblings:
       return fork(now, copy);
   }
   if (contact && !copy.apart && copy.met && lacks(copy)) fetch_from(now, copy);
+}
+
+Fork Replicator::fork_with(const RemoteCopy& copy) const {
+  Fork fork;
+  fork.peer = copy.member;
+  fork.table = definition_.name;
+  fork.ours = aligned(replica_.path(), copy.path);
+  fork.theirs = aligned(copy.path, replica_.path());
+  fork.common = common_lines(fork.ours, fork.theirs);
+  const bool starting =
+      readiness_ == Readiness::catching_up || copy.readiness == Readiness::catching_up;
+  fork.context = fork.common == 0 ? SplitContext::never_met
+                 : starting       ? SplitContext::starting_partitioned_network
+                                  : SplitContext::running_partitioned_network;
+  return fork;
+}
+
+/// Once, however often the two meet and whatever lines they name while they are apart.
+bool Replicator::tell_fork(Now now, const Fork& fork) {
+  constexpr std::size_t remembered_most = 1024;
+  if (told_forks_.size() >= remembered_most) told_forks_.clear();
+  const LineId ours = fork.our_sibling().id, theirs = fork.their_sibling().id;
+  if (!told_forks_.emplace(fork.peer.boot, ours, theirs).second) return false;
+  ++counters_.splits;
+  report(now, CacheEvent::Kind::inconsistent_database, fork.peer.name,
+         std::string(to_string(fork.context)));
+  return true;
+}
+
+/// What two clusters that never met say of a table may differ: the older root's word counts.
+const TableDefinition& Replicator::judged_by(const RemoteCopy& copy, const Fork& fork) const {
+  const Line &ours = fork.our_sibling(), &theirs = fork.their_sibling();
+  const bool older = std::tie(ours.stamp, ours.id) < std::tie(theirs.stamp, theirs.id);
+  return fork.common != 0 || older || !copy.definition ? definition_ : *copy.definition;
 }
 
 void Replicator::fork(Now now, RemoteCopy& copy) {
@@ -187,71 +235,77 @@ void Replicator::fork(Now now, RemoteCopy& copy) {
   if (copy.judged_ours == ours && copy.judged_theirs == theirs) return;
   copy.judged_ours = ours;
   copy.judged_theirs = theirs;
-  Fork fork;
-  fork.peer = copy.member;
-  fork.table = definition_.name;
-  fork.ours = replica_.path();
-  fork.theirs = copy.path;
-  fork.common = common_lines(fork.ours, fork.theirs);
-  const bool starting =
-      readiness_ == Readiness::catching_up || copy.readiness == Readiness::catching_up;
-  fork.context = fork.common == 0 ? SplitContext::never_met
-                 : starting       ? SplitContext::starting_partitioned_network
-                                  : SplitContext::running_partitioned_network;
-  ++counters_.splits;
-  report(now, CacheEvent::Kind::inconsistent_database, copy.member.name,
-         fork.context == SplitContext::never_met ? "never_met"
-         : fork.context == SplitContext::starting_partitioned_network
-             ? "starting_partitioned_network"
-             : "running_partitioned_network");
+  const Fork fork = fork_with(copy);
+  const bool fresh = tell_fork(now, fork);
+  const TableDefinition& definition = judged_by(copy, fork);
   Verdict verdict = Verdict::apart;
-  const bool may_join =
-      fork.context != SplitContext::never_met || surroundings_.options.auto_initialize_cluster;
-  if (surroundings_.healer != nullptr && may_join) {
-    verdict = surroundings_.healer->judge(now, definition_, fork);
+  if (surroundings_.healer != nullptr) {
+    verdict = surroundings_.healer->judge(now, definition, fork);
   }
   copy.apart = true;
-  if (verdict == Verdict::theirs_wins) return lose_to(now, copy, fork);
+  if (verdict == Verdict::theirs_wins) {
+    if (&definition != &definition_) {  // only whether and where it is stored stays as it is
+      TableDefinition adopted = definition;
+      adopted.storage = definition_.storage;
+      adopted.copies = definition_.copies;
+      adopted.local_content = definition_.local_content;
+      adopt(adopted);
+    }
+    return lose_to(now, copy, fork);
+  }
   if (verdict == Verdict::ours_wins) {
-    copy.expected = fork;
-    copy.expected_since = now.mono;
+    copy.healing = Healing{.fork = fork, .since = now.mono};
     if (replica_.merges()) replica_.remember_siblings(copy.path);
-  } else {
+  } else if (fresh) {
     report(now, CacheEvent::Kind::apart, copy.member.name, "its copy stands on another line");
   }
   announce();
 }
 
 void Replicator::outdone(const SetAside& aside) {
-  if (surroundings_.healer == nullptr) return;
+  if (surroundings_.healer != nullptr) set_aside(surroundings_.now, aside, false);
+}
+
+/// Not where its time is over, or where the key was deleted after it was written.
+bool Replicator::set_aside(Now now, const SetAside& aside, bool eldest) {
+  if (aside.value.expiry <= cluster(now)) return false;
+  if (replica_.deletes().newest(aside.key) > aside.value.stamp) return false;
   ++counters_.set_aside;
-  Healer::Record record = surroundings_.healer->record(surroundings_.now, definition_, aside);
+  const BootId writer = aside.value.stamp.boot;
+  const bool speaks = writer == self() || (eldest && !in_view(writer));
+  Healer::Record record = surroundings_.healer->record(now, definition_, aside, speaks);
   replica_.journal(std::move(record.key), std::move(record.value));
+  return true;
+}
+
+bool Replicator::eldest_of(const std::set<BootId>& losers) const {
+  const node::Seniority own = surroundings_.fabric.self().seniority();
+  return std::none_of(copies_.begin(), copies_.end(), [&](const auto& each) {
+    return in_view(each.first) && losers.contains(each.first) &&
+           each.second.member.seniority() < own;
+  });
 }
 
 void Replicator::lose_to(Now now, RemoteCopy& copy, const Fork& fork) {
-  std::uint64_t set_aside = 0;
-  const std::string why =
-      fmt::format("the line of {} lost to that of {}", surroundings_.fabric.self().name.text(),
-                  copy.member.name.text());
+  // The winner is to hear of the fork as well: what was said on the old line goes out first.
+  for (auto& [boot, other] : copies_) send_control(other);
+  if (healing_) finish_healing(now, taken(healing_), Verdict::theirs_wins, false);
+  Healing healing{.fork = fork, .since = now.mono, .losers = replica_.members()};
+  healing.met = !healing.losers.contains(copy.member.boot);
+  if (healing.met) healing.theirs = copy.reported_seen;
   stop_copying(now);  // what comes of the old line must not be installed on the new one
   collect_again(now, copy.path);
+  const bool eldest = eldest_of(replica_.members());
   std::set<BootId> members = copy.members;
   members.insert(copy.member.boot);
   members.insert(self());
-  replica_.lose(copy.path, std::move(members), why, [&](const SetAside& aside) {
-    ++set_aside;
-    Healer::Record record = surroundings_.healer->record(now, definition_, aside);
-    replica_.journal(std::move(record.key), std::move(record.value));
+  replica_.lose(copy.path, std::move(members), [&](const SetAside& aside) {
+    if (set_aside(now, aside, eldest)) ++healing.set_aside;
   });
   admitted_on_line_ = copy.members.contains(self());
   copy.apart = false;
-  counters_.set_aside += set_aside;
   for (auto& [boot, other] : copies_) other.judged_ours = other.judged_theirs = 0;
-  HealReport healed{fork, Verdict::theirs_wins, set_aside, Duration{}};
-  report(now, CacheEvent::Kind::healed, copy.member.name,
-         fmt::format("we came over to its line, {} set aside", set_aside));
-  surroundings_.healer->healed(now, healed);
+  healing_ = std::move(healing);
   announce();
   for (auto& [boot, other] : copies_) {
     if (boot != copy.member.boot && other.met && other.takes_part()) meet(now, other, true);
@@ -259,6 +313,53 @@ void Replicator::lose_to(Now now, RemoteCopy& copy, const Fork& fork) {
   if (copy.met && lacks(copy)) fetch_from(now, copy);
   for (PendingWrite& again : std::exchange(again_, {})) pending_.push_back(std::move(again));
   retry_pending(now);
+  check_healings(now);
+}
+
+/// A heal is done when each side has all that the other had as they met on one line; on the losing
+/// side however often it is cut off before.
+void Replicator::check_healings(Now now) {
+  if (healing_) {
+    const bool done = healing_->met &&
+                      !owes(replica_.seen(), replica_.pruned(), healing_->theirs, healing_->theirs);
+    // Those that it met may be gone, and what they had settled.
+    const bool late = now.mono - healing_->since > longest_heal && readiness_ == Readiness::ready &&
+                      std::none_of(copies_.begin(), copies_.end(), [&](const auto& each) {
+                        return each.second.met && !each.second.apart && lacks(each.second);
+                      });
+    if (done || late) {
+      announce();  // the winner waits to hear it
+      finish_healing(now, taken(healing_), Verdict::theirs_wins, done);
+    }
+  }
+  for (auto& [boot, copy] : copies_) {
+    if (!copy.healing || !copy.healing->met) continue;
+    const Healing& healing = *copy.healing;
+    const bool done = !owes(copy.reported_seen, copy.pruned, replica_.seen(), healing.ours) &&
+                      !owes(replica_.seen(), replica_.pruned(), copy.reported_seen, healing.theirs);
+    if (!done && copy.linked) continue;
+    finish_healing(now, taken(copy.healing), Verdict::ours_wins, done);
+  }
+}
+
+void Replicator::finish_healing(Now now, const Healing& healing, Verdict verdict, bool complete) {
+  const HealReport healed{.fork = healing.fork,
+                          .verdict = verdict,
+                          .set_aside = healing.set_aside,
+                          .took = now.mono - healing.since,
+                          .complete = complete};
+  report(now, CacheEvent::Kind::healed, healing.fork.peer.name,
+         fmt::format("{}, {} set aside here, {} ms{}",
+                     verdict == Verdict::ours_wins ? "it came over to our line"
+                                                   : "we came over to its line",
+                     healed.set_aside,
+                     std::chrono::duration_cast<std::chrono::milliseconds>(healed.took).count(),
+                     complete ? "" : "; cut off before all was copied"));
+  if (surroundings_.healer != nullptr) surroundings_.healer->healed(now, healed);
+}
+
+void Replicator::heard(BootId from, TableDefinition definition) {
+  if (RemoteCopy* copy = copy_of(from)) copy->definition = std::move(definition);
 }
 
 /// Own puts that nobody has been told are safe, and that the path loses: they are put again, unless

@@ -14,6 +14,18 @@
 
 namespace muster::cache {
 
+/// How a copy's disk stands, as its reports say.
+enum class DiskPace : std::uint8_t { keeps_up, late, stuck };
+/// A fork that was judged, until both sides have what the other had.
+struct Healing {
+  Fork fork = {};
+  Instant since = {};
+  std::uint64_t set_aside = 0;
+  std::set<BootId> losers = {};  ///< Of the lost line: who of them went over first knows no more.
+  bool met = false;              ///< One of each side stand on the winner's line; from then on:
+  Vector ours = {}, theirs = {};
+};
+
 struct RemoteCopy {
   node::Member member = {};
 
@@ -31,6 +43,12 @@ struct RemoteCopy {
   std::uint64_t clock_us = 0;
   std::uint64_t membership = 0;
   std::uint64_t entries = 0;
+  bool stores = false;
+  DiskPace pace = DiskPace::keeps_up;
+  Pruned pruned = {};
+  LineId durable_line = 0;
+  bool comparable = true;         ///< Its digest says what its vector covers.
+  bool journal = false;           ///< It has records of values that were set aside.
   wire::Report last_report = {};  ///< To be passed on.
 
   // The link.
@@ -40,15 +58,18 @@ struct RemoteCopy {
   bool subscribed = false;  ///< It joins, and follows the live stream.
   bool apart = false;
   std::uint64_t judged_ours = 0, judged_theirs = 0;  ///< Lines of the fork that was judged last.
-  std::optional<Fork> expected = {};                 ///< We won; it has not come over yet.
-  Instant expected_since = {};
-  std::map<BootId, std::uint64_t> passed_on = {};  ///< Report versions of others it was sent.
+  std::optional<Healing> healing = {};               ///< We won; it has not come over yet.
+  std::optional<TableDefinition> definition = {};    ///< As it was when the link came up.
+  std::map<BootId, std::uint64_t> passed_on = {};    ///< Report versions of others it was sent.
 
   // Lag and lack.
   bool lagging = false;
   Vector lag_target = {};
+  bool disk_behind = false;  ///< It applies in time, its disk does not: not waited for.
+  Vector disk_target = {};
   std::optional<Instant> lacking_since = {};  ///< It has what we have not.
   Instant no_fetch_before = Instant::min();
+  bool went_first = false;  ///< Had its chance to copy from us before we copy from it.
   int digest_mismatches = 0;
   Instant differs_since = {};
 
@@ -56,10 +77,15 @@ struct RemoteCopy {
   std::size_t control_bytes = 0;
   bool has_control = false;
 
+  bool outdated = false;  ///< It goes on from before its node was forgotten: it must join anew.
+
   [[nodiscard]] bool takes_part() const {
-    return version != 0 && (readiness == Readiness::ready || readiness == Readiness::catching_up);
+    return !outdated && version != 0 &&
+           (readiness == Readiness::ready || readiness == Readiness::catching_up);
   }
-  [[nodiscard]] bool counted() const { return readiness == Readiness::ready || almost; }
+  [[nodiscard]] bool counted() const {
+    return !outdated && (readiness == Readiness::ready || almost);
+  }
 };
 
 }  // namespace muster::cache

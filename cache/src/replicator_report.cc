@@ -2,9 +2,10 @@
 //
 // Reports: what each copy says of itself, at contact, when its line, members or readiness change,
 // and twice a second while its vector moves.  From them come the sync set, lag, relays of what
-// somebody misses, the digest check and the settled stamp.
+// somebody misses, and the digest check.
 #include <algorithm>
 
+#include "planted.h"
 #include "replicator.h"
 #include "wire_codec.h"
 
@@ -41,6 +42,13 @@ void Replicator::fill_report(Now now, wire::Report& report) const {
   report.set_clock_us(cluster(now).time_since_epoch().count());
   report.set_membership(membership_hash());
   report.set_entries(replica_.table().count());
+  report.set_disk(static_cast<std::uint32_t>(pace(now)));
+  to_wire(replica_.pruned(), *report.mutable_pruned());
+  report.set_durable_line(replica_.durable_line());
+  report.set_admission(replica_.admission());
+  fill_returning(report);
+  report.set_incomparable(replica_.content_ahead());
+  report.set_journal(!replica_.journal().empty());
 }
 
 void Replicator::send_reports(Now now) {
@@ -56,7 +64,11 @@ void Replicator::send_reports(Now now) {
   }
   for (auto& [to, copy] : copies_) {
     if (!copy.linked) continue;
-    if (own) *control(copy).mutable_report() = report;
+    if (own) {
+      *control(copy).mutable_report() = report;
+      control(copy).mutable_report()->set_dropped_you(copy.outdated ? dropped(copy.member.name)
+                                                                    : 0);
+    }
     if (!relay) continue;
     for (const auto& [of, other] : copies_) {  // pass on what it cannot hear itself
       if (of == to || other.version == 0 || !in_view(of)) continue;
@@ -93,12 +105,23 @@ void Replicator::receive_report(Now now, const node::Member& from, const wire::R
   copy.reported_seen = from_wire(report.seen(), &heard_origins_);
   copy.seen.raise(copy.reported_seen);
   copy.durable = report.has_durable() ? from_wire(report.durable()) : copy.seen;
+  copy.stores = report.has_durable();
+  copy.pace = static_cast<DiskPace>(std::min(report.disk(), 2U));
   copy.waits_for = from_wire(report.waits_for());
   copy.digest = {report.digest_low(), report.digest_high()};
   copy.clock_us = static_cast<std::uint64_t>(std::max<std::int64_t>(report.clock_us(), 0));
   copy.membership = report.membership();
   copy.entries = report.entries();
+  copy.pruned = from_wire(report.pruned());
+  copy.durable_line = report.durable_line();
+  copy.comparable = !report.incomparable();
+  for (const Vector::Entry& entry : Vector(copy.seen)) {  // what it has pruned, and we too
+    const bool known = copy.reported_seen.contains(entry.first);
+    if (!known && !replica_.seen().contains(entry.first)) copy.seen.erase(entry.first);
+  }
+  copy.journal = report.journal();
   copy.last_report = report;
+  compare_admissions(now, copy, report, direct);
   acks_moved_ = true;
   relay_due_ = relay_due_ || std::any_of(copies_.begin(), copies_.end(), [&](const auto& each) {
                  return each.second.linked && each.first != boot &&
@@ -127,17 +150,21 @@ void Replicator::receive_report(Now now, const node::Member& from, const wire::R
 std::set<BootId> Replicator::sync_set() const {
   std::set<BootId> required;
   for (const auto& [boot, copy] : copies_) {
-    if (copy.version == 0 || !in_view(boot) || !copy.counted()) continue;
-    if (copy.lagging || copy.apart || !should_hold(copy.member.name)) continue;
-    required.insert(boot);
+    if (must_have(boot, copy)) required.insert(boot);
   }
   return required;
+}
+
+bool Replicator::must_have(BootId boot, const RemoteCopy& copy) const {
+  return copy.version != 0 && copy.counted() && !copy.lagging && !copy.apart && in_view(boot) &&
+         should_hold(copy.member.name);
 }
 
 /// At equal line and vector content must be equal.  A difference that lasts is repaired, and an
 /// alarm.
 void Replicator::check_digest(Now now, RemoteCopy& copy) {
   const bool comparable = readiness_ == Readiness::ready && !copying_ && copy.counted() &&
+                          copy.comparable && !replica_.content_ahead() &&
                           relate(replica_.path(), copy.path) == Relation::equal &&
                           replica_.seen() == copy.reported_seen;
   if (!comparable || copy.digest == replica_.table().digest()) {
@@ -153,16 +180,22 @@ void Replicator::check_digest(Now now, RemoteCopy& copy) {
   start_copying(now, copy.member.boot);
 }
 
-bool Replicator::owes(const Vector& mine, const Vector& givers, const Vector& asked) {
+bool Replicator::owes(const Vector& mine, const Pruned& pruned, const Vector& givers,
+                      const Vector& asked) const {
   return std::any_of(asked.begin(), asked.end(), [&](const Vector::Entry& entry) {
-    return mine.at(entry.first) < std::min(entry.second, givers.at(entry.first));
+    const std::uint64_t owed = std::min(entry.second, givers.at(entry.first));
+    return covered_of(entry.first, mine, pruned) < owed;
   });
 }
 
 void Replicator::check_lag(Now now) {
   for (auto& [boot, copy] : copies_) {
+    if (copy.disk_behind && !owes(copy.durable, copy.pruned, replica_.seen(), copy.disk_target)) {
+      copy.disk_behind = false;
+      copy.disk_target.clear();
+    }
     if (!copy.lagging) continue;
-    if (!owes(copy.seen, replica_.seen(), copy.lag_target)) {
+    if (!owes(copy.seen, copy.pruned, replica_.seen(), copy.lag_target)) {
       copy.lagging = false;
       copy.lag_target.clear();
       announce();
@@ -173,17 +206,21 @@ void Replicator::check_lag(Now now) {
   if (now.mono - first.since < surroundings_.options.lag_max) return;
   for (const BootId boot : sync_set()) {
     RemoteCopy& copy = copies_.at(boot);
-    if (covers(definition_.durability == Durability::sync ? copy.durable : copy.seen, first)) {
+    if (has(copy, first)) continue;
+    Vector own;
+    for (const auto& [origin, sequence] : replica_.seen()) {
+      if (origin.boot == self()) own.set(origin, sequence);
+    }
+    acks_moved_ = true;
+    if (covers(copy.seen, first)) {
+      copy.disk_behind = true;
+      copy.disk_target = std::move(own);
       continue;
     }
     copy.lagging = true;
-    copy.lag_target.clear();
-    for (const auto& [origin, sequence] : replica_.seen()) {
-      if (origin.boot == self()) copy.lag_target.set(origin, sequence);
-    }
+    copy.lag_target = std::move(own);
     if (copy.linked) to_wire(copy.lag_target, *control(copy).mutable_lagging()->mutable_upto());
     announce();
-    acks_moved_ = true;
   }
 }
 
@@ -195,51 +232,6 @@ std::uint64_t Replicator::membership_hash() const {
     if (status.admitted()) hash = mix(hash, status.newest.boot.value);
   }
   return hash;
-}
-
-/// Rule: the least of all members' clocks and, for each origin that not every member has on disk,
-/// the stamp before which all have it.  Only from reports that agree on who the members are and
-/// which boot of each is the latest; none otherwise.
-std::optional<Stamp> Replicator::settled(Now now) const {
-  const std::uint64_t membership = membership_hash();
-  Vector top = replica_.seen();
-  std::vector<const Vector*> covered{&replica_.durable()};
-  auto bound = static_cast<std::uint64_t>(
-      std::max<std::int64_t>(cluster(now).time_since_epoch().count() - 1, 0));
-  for (const auto& [name, status] : surroundings_.fabric.membership().nodes) {
-    if (!status.admitted() || !should_hold(name) || name == surroundings_.fabric.self().name)
-      continue;
-    const auto copy = copies_.find(status.newest.boot);
-    if (copy == copies_.end() || copy->second.version == 0 || copy->second.apart ||
-        copy->second.membership != membership || !copy->second.counted()) {
-      return std::nullopt;
-    }
-    top.raise(copy->second.reported_seen);
-    covered.push_back(&copy->second.durable);
-    bound = std::min(bound, copy->second.clock_us == 0 ? 0 : copy->second.clock_us - 1);
-  }
-  for (const auto& [id, sequence] : top) {
-    std::uint64_t low = sequence;
-    for (const Vector* vector : covered) low = std::min(low, vector->at(id));
-    if (low == sequence) continue;
-    const auto origin = heard_origins_.find(id);
-    const Origin* known = replica_.origin(id);
-    if (known == nullptr && origin != heard_origins_.end()) known = &origin->second;
-    if (known == nullptr) return std::nullopt;
-    Operation operation;
-    std::uint64_t stamp = known->start.time - 1;
-    if (low != 0) {  // the stamp of the last that all have; where the log has lost it, its start
-      const std::string_view encoded = replica_.log().find(Dot{id, low});
-      if (!encoded.empty() && decode(encoded, operation)) stamp = operation.stamp.time;
-    }
-    bound = std::min(bound, stamp);
-  }
-  return Stamp{bound, BootId{~std::uint64_t{0}}};
-}
-
-void Replicator::forget_settled(Now now) {
-  if (readiness_ != Readiness::ready || copying_ || !replica_.has_forgettable()) return;
-  if (const auto bound = settled(now)) replica_.forget(*bound, 10'000);
 }
 
 }  // namespace muster::cache

@@ -34,6 +34,7 @@ void Replicator::applied(const Operation& operation, std::string_view encoded) {
   report_stale_ = true;
   report_changes(operation);
   if (operation.dot.origin.boot == self()) {
+    if (copies_.empty()) return;  // nobody to send it to
     append(frames_, definition_.name, encoded, !same_write_);
     if (operation.lineless()) {
       append(lineless_frames_, definition_.name, encoded, !same_write_);
@@ -49,15 +50,18 @@ void Replicator::applied(const Operation& operation, std::string_view encoded) {
 void Replicator::report_changes(const Operation& operation) const {
   const bool all = surroundings_.effects.wants_changes();
   if (!all && replica_.journal().empty()) return;
-  const auto tell = [&](CacheEvent::Kind kind, std::string_view key) {
+  const auto tell = [&](CacheEvent::Kind kind, std::string_view key, std::vector<Dot> created) {
     surroundings_.effects.report(
         surroundings_.now,
-        CacheEvent{kind, definition_.name, std::string(key), {}, {}, operation.stamp});
+        CacheEvent{
+            kind, definition_.name, std::string(key), {}, {}, operation.stamp, std::move(created)});
   };
   if (all) {
-    for (const PutItem& put : operation.puts) tell(CacheEvent::Kind::written, put.key);
+    for (const PutItem& put : operation.puts) tell(CacheEvent::Kind::written, put.key, {});
   }
-  for (const RemoveItem& remove : operation.removes) tell(CacheEvent::Kind::deleted, remove.key);
+  for (const RemoveItem& remove : operation.removes) {
+    tell(CacheEvent::Kind::deleted, remove.key, remove.dots);
+  }
 }
 
 void Replicator::send_control(RemoteCopy& copy) {
@@ -106,20 +110,23 @@ void Replicator::receive_operations(Now now, const node::Member& from, const wir
   applying_live_ = false;
 }
 
-/// Towards the origin: straight where it is linked, else back to whom the operations came from.
 void Replicator::send_acks() {
   if (replica_.copying()) return;  // not a holder yet
-  const bool durably = definition_.durability == Durability::sync && replica_.stores();
-  if (durably) {
-    for (const auto& [origin, sequence] : replica_.durable()) moved_.raise(origin, sequence);
-  }
-  if (moved_.empty() || (durably && disk_failed_)) return;
+  acknowledge(moved_, acknowledged_, false);
+  moved_.clear();
+  if (!durable_moved_ || !acknowledges_from_disk(surroundings_.now)) return;
+  durable_moved_ = false;
+  acknowledge(replica_.durable(), acknowledged_durable_, true);
+}
+
+/// Towards the origin: straight where it is linked, else back to whom the operations came from.
+void Replicator::acknowledge(const Vector& upto, Vector& acknowledged, bool durable) {
   std::map<BootId, wire::Ack*> acks;
-  Vector later;
-  for (const auto& [origin, sequence] : moved_) {
-    const std::uint64_t upto = durably ? replica_.durable().at(origin) : sequence;
-    if (upto <= acknowledged_.at(origin)) continue;
-    acknowledged_.set(origin, upto);
+  for (const auto& [origin, reached] : upto) {
+    // A copy that was given up may have moved further than what it left holds.
+    const std::uint64_t sequence = std::min(reached, replica_.seen().at(origin));
+    if (sequence <= acknowledged.at(origin)) continue;
+    acknowledged.set(origin, sequence);
     if (!in_view(origin.boot)) continue;
     const RemoteCopy* direct = copy_of(origin.boot);
     const BootId to = direct != nullptr && direct->linked ? origin.boot : via_[origin];
@@ -129,13 +136,13 @@ void Replicator::send_acks() {
     if (ack == nullptr) {
       ack = control(*copy).add_acks();
       ack->set_boot(self().value);
+      ack->set_durable(durable);
     }
     wire::VectorEntry& entry = *ack->add_entries();
     entry.set_boot(origin.boot.value);
     entry.set_number(origin.number);
-    entry.set_sequence(upto);
+    entry.set_sequence(sequence);
   }
-  moved_.clear();
 }
 
 void Replicator::receive_acks(Now, const node::Member& from, const wire::Message& message) {
@@ -143,7 +150,7 @@ void Replicator::receive_acks(Now, const node::Member& from, const wire::Message
     if (RemoteCopy* copy = copy_of(BootId{ack.boot()})) {
       const Vector entries = from_wire(ack.entries());
       copy->seen.raise(entries);
-      if (definition_.durability == Durability::sync) copy->durable.raise(entries);
+      if (ack.durable()) copy->durable.raise(entries);
       acks_moved_ = true;
     }
     pass_ack_on(ack, from.boot);
@@ -165,6 +172,7 @@ void Replicator::pass_ack_on(const wire::Ack& ack, BootId from) {
     wire::Ack& passed = *control(*copy).add_acks();
     passed.set_boot(ack.boot());
     passed.set_hops(ack.hops() + 1);
+    passed.set_durable(ack.durable());
     *passed.add_entries() = entry;
   }
 }

@@ -5,9 +5,13 @@
 
 #include <algorithm>
 
+#include "planted.h"
 #include "replicator.h"
 
 namespace muster::cache {
+
+using planted::Bug;
+
 namespace {
 
 constexpr std::size_t pending_max = 10'000;
@@ -20,9 +24,9 @@ Error refused(std::string detail) {
 }  // namespace
 
 Result<void> Replicator::may_write() const {
-  if (disk_failed_) {
-    return refused(fmt::format("table {}: the disk failed, nothing is acknowledged any more",
-                               definition_.name));
+  if (disk_ != DiskState::good) {
+    return refused(
+        fmt::format("table {} takes no writes on this node: {}", definition_.name, disk_why_));
   }
   if (definition_.majority || definition_.on_split == OnSplit::majority) {
     const auto [holders, admitted] = holders_and_admitted();
@@ -47,6 +51,13 @@ std::pair<std::size_t, std::size_t> Replicator::holders_and_admitted() const {
   }
   if (!counted_self && hosted_) ++here, ++admitted;
   return {here, admitted};
+}
+
+/// A delete of a key that is not there must still reach the journals that hold a value of it.
+bool Replicator::journals_are_empty() const {
+  return replica_.journal().empty() &&
+         std::none_of(copies_.begin(), copies_.end(),
+                      [](const auto& each) { return each.second.journal; });
 }
 
 void Replicator::write(Now now, Write write, const WriteOptions& options,
@@ -79,6 +90,15 @@ Expiry Replicator::expiry_of(const Put& put, const Stamp& stamp,
   return put.expires_at ? std::min(*put.expires_at, longest) : longest;
 }
 
+/// The least time of a stamp for a write that goes on from what is visible: after its value and,
+/// where expiries may differ, after what touched it, by whatever clock that was.
+std::uint64_t Replicator::continued(const Put& put, const Table::Visible& visible) const {
+  const bool expires = put.ttl || put.expires_at || definition_.ttl || definition_.max_ttl ||
+                       visible.expiry != never_expires;
+  const std::uint64_t above = expires ? replica_.newest_stamp(put.key.encoded()) : 0;
+  return std::max(above, visible.value_stamp.time) + 1;
+}
+
 void Replicator::perform(Now now, Write& write, const WriteOptions& options, Instant deadline,
                          CacheMachine::WriteDone done) {
   same_write_ = false;
@@ -95,7 +115,8 @@ void Replicator::perform(Now now, Write& write, const WriteOptions& options, Ins
   std::vector<std::optional<Table::Visible>> visible(write.puts.size());
   for (std::size_t i = 0; i < write.puts.size(); ++i) {
     visible[i] = replica_.table().visible(write.puts[i].key.encoded(), at(puts.stamp));
-    if (visible[i]) puts.stamp.time = std::max(puts.stamp.time, visible[i]->value_stamp.time + 1);
+    const bool above = visible[i] && !planted::has(Bug::wall_clock_stamps);
+    if (above) puts.stamp.time = std::max(puts.stamp.time, continued(write.puts[i], *visible[i]));
     const bool wrong = write.condition != Write::If::always &&
                        visible[i].has_value() != (write.condition == Write::If::present);
     if (wrong) return waiter.done(now, waiter.written);
@@ -108,8 +129,8 @@ void Replicator::perform(Now now, Write& write, const WriteOptions& options, Ins
     puts.puts.push_back(item);
   }
   // Of a key that stands twice in one batch the later put counts.
-  std::set<std::string_view> later;
   if (puts.puts.size() > 1) {
+    std::set<std::string_view> later;
     for (std::size_t i = puts.puts.size(); i-- > 0;) {
       if (!later.insert(puts.puts[i].key).second) {
         puts.puts.erase(puts.puts.begin() + static_cast<std::ptrdiff_t>(i));
@@ -119,13 +140,16 @@ void Replicator::perform(Now now, Write& write, const WriteOptions& options, Ins
   waiter.written.applied = true;
   for (const Key& key : write.deletes) {
     RemoveItem item{.key = key.encoded(), .dots = replica_.table().created_dots(key.encoded())};
-    if (item.dots.empty()) continue;
+    if (item.dots.empty() && journals_are_empty()) continue;
     if (replica_.table().visible(key.encoded(), at(puts.stamp))) ++waiter.written.deleted;
     removes.removes.push_back(std::move(item));
   }
   if (!puts.puts.empty()) waiter.put = replica_.issue(puts);
   if (!removes.removes.empty()) {
     removes.stamp = replica_.next_stamp(cluster(now));
+    for (const RemoveItem& item : removes.removes) {
+      removes.stamp.time = std::max(removes.stamp.time, replica_.newest_stamp(item.key) + 1);
+    }
     waiter.free = replica_.issue(removes);
   }
   counters_.puts += puts.puts.size();
@@ -149,9 +173,8 @@ void Replicator::touch(Now now, const Key& key, std::optional<Duration> ttl,
       key.encoded(),
       Timestamp(std::chrono::microseconds(static_cast<std::int64_t>(operation.stamp.time))));
   if (!visible || replica_.path().empty()) return waiter.done(now, waiter.written);
-  operation.stamp.time = std::max(operation.stamp.time, visible->value_stamp.time + 1);
-  Put put;
-  put.ttl = ttl;
+  const Put put{.key = key, .value = {}, .ttl = ttl};
+  operation.stamp.time = std::max(operation.stamp.time, continued(put, *visible));
   TouchItem item{.key = key.encoded(), .created = visible->created};
   item.expiry = expiry_of(put, operation.stamp, visible);
   operation.touches.push_back(item);
@@ -179,34 +202,45 @@ bool Replicator::covers(const Vector& vector, const Waiter& waiter) const {
          (!waiter.free || vector.covers(*waiter.free));
 }
 
-bool Replicator::complete(const Waiter& waiter, const std::set<BootId>& required) const {
-  const bool durably = definition_.durability == Durability::sync;
+bool Replicator::complete(const Waiter& waiter) const {
+  if (disk_ != DiskState::good) return false;
+  if (planted::has(Bug::acknowledged_unapplied)) return true;
   if (waiter.acknowledge == Acknowledge::local) return true;
+  const bool durably = acknowledges_from_disk(surroundings_.now);
   if (durably && !covers(replica_.durable(), waiter)) return false;
   if (waiter.acknowledge == Acknowledge::async) return true;
-  const auto has = [&](const RemoteCopy& copy) {
-    return covers(durably ? copy.durable : copy.seen, waiter);
-  };
   if (waiter.acknowledge == Acknowledge::sync) {
-    return std::all_of(required.begin(), required.end(),
-                       [&](BootId boot) { return has(copies_.at(boot)); });
+    return std::all_of(copies_.begin(), copies_.end(), [&](const auto& each) {
+      return has(each.second, waiter) || !must_have(each.first, each.second);
+    });
   }
   std::size_t holders = 1;
-  for (const auto& [boot, copy] : copies_) holders += copy.counted() && has(copy) ? 1 : 0;
+  for (const auto& [boot, copy] : copies_) {
+    const bool holds = copy.counted() && copy.pace != DiskPace::stuck && !copy.disk_behind;
+    holders += holds && has(copy, waiter) ? 1 : 0;
+  }
   return 2 * holders > holders_and_admitted().second;
+}
+
+/// Has it, so that it is read there, and on its disk where that is asked for.  A disk that is stuck
+/// or far behind is not waited for, what is read is.
+bool Replicator::has(const RemoteCopy& copy, const Waiter& waiter) const {
+  if (!covers(copy.seen, waiter)) return false;
+  const bool asked = definition_.durability == Durability::sync || copy.pace == DiskPace::late;
+  if (!asked || !copy.stores || copy.pace == DiskPace::stuck || copy.disk_behind) return true;
+  return covers(copy.durable, waiter);
 }
 
 void Replicator::wait_for(Now now, Waiter waiter) {
   if (!waiter.put && !waiter.free) return finish(now, std::move(waiter), true);
-  if (disk_failed_) return finish(now, std::move(waiter), false);
-  if (complete(waiter, sync_set())) return finish(now, std::move(waiter), true);
+  if (complete(waiter)) return finish(now, std::move(waiter), true);
   earliest_deadline_ = std::min(earliest_deadline_, waiter.deadline);
   waiters_.push_back(std::move(waiter));
 }
 
 void Replicator::finish(Now now, Waiter waiter, bool acknowledged) {
   Written& written = waiter.written;
-  written.acknowledged = acknowledged && !disk_failed_;
+  written.acknowledged = acknowledged;
   written.everywhere = true;
   written.holders.push_back(surroundings_.fabric.self().name);
   for (const auto& [name, status] : surroundings_.fabric.membership().nodes) {
@@ -214,8 +248,9 @@ void Replicator::finish(Now now, Waiter waiter, bool acknowledged) {
       continue;
     if (definition_.local_content) continue;
     const auto copy = copies_.find(status.newest.boot);
-    const bool has = copy != copies_.end() && copy->second.counted() && !copy->second.apart &&
-                     covers(copy->second.seen, waiter);
+    const bool has =
+        copy != copies_.end() && copy->second.counted() && !copy->second.apart &&
+        (covers(copy->second.seen, waiter) || planted::has(Bug::acknowledged_unapplied));
     if (has) written.holders.push_back(name);
     written.everywhere = written.everywhere && has;
   }
@@ -226,10 +261,9 @@ void Replicator::finish(Now now, Waiter waiter, bool acknowledged) {
 void Replicator::complete_waiters(Now now) {
   acks_moved_ = false;
   if (waiters_.empty()) return;
-  const std::set<BootId> required = sync_set();
   std::vector<Waiter> complete_ones;
   for (auto waiter = waiters_.begin(); waiter != waiters_.end();) {
-    if (!disk_failed_ && complete(*waiter, required)) {
+    if (complete(*waiter)) {
       complete_ones.push_back(std::move(*waiter));
       waiter = waiters_.erase(waiter);
     } else {

@@ -46,7 +46,7 @@ template <class Change>
 bool Table::Impl::alter(std::string_view key, const Change& change) {
   const auto place = content_.place_of(key);
   Rich rich;
-  if (place.entry != nullptr) rich = content_.copy(*place.entry);
+  if (place.entry != nullptr && !content_.copy(*place.entry, rich)) return false;
   if (!change(rich)) return false;
   content_.install(place, key, std::move(rich));
   return true;
@@ -77,7 +77,7 @@ bool Table::Impl::touch(std::string_view key, const Dot& created, const ExpiryRe
   if (place.entry != nullptr && !place.entry->rich()) {
     Plain plain = content_.plain(*place.entry);
     if (plain.created == created) {
-      if (plain.touch.stamp >= touch.stamp) return false;
+      if (plain.touch.stamp >= touch.stamp || !content_.fetch(*place.entry, plain)) return false;
       plain.touch = touch;
       content_.overwrite(place, plain);
       return true;
@@ -235,8 +235,17 @@ bool Table::remove_before(std::string_view key, const Dot& created) {
 
 void Table::clear() { impl_->content().clear(); }
 
-void Table::expire(Timestamp at, std::size_t limit, const Expired& expired) {
-  impl_->content().expire(at, limit, expired);
+void Table::set_source(std::shared_ptr<const ValueSource> source) {
+  impl_->content().set_source(std::move(source));
+}
+
+void Table::drop_value(std::string_view key) {
+  const auto place = impl_->content().place_of(key);
+  if (place.entry != nullptr) impl_->content().drop_value(place);
+}
+
+void Table::expire(Timestamp at, std::size_t limit, const Expired& expired, const Expired& hidden) {
+  impl_->content().expire(at, limit, expired, hidden);
 }
 
 Timestamp Table::next_expiry() const { return impl_->content().next_expiry(); }
@@ -248,7 +257,10 @@ Table::Digest Table::bucket_digest(std::uint32_t bucket) const {
 
 std::string Table::row(std::string_view key) const {
   const Entry* entry = impl_->find(key);
-  return entry == nullptr ? std::string() : encode_row(impl_->content().look(*entry));
+  if (entry == nullptr) return {};
+  if (entry->rich() || entry->absent()) return impl_->content().row(*entry);
+  const Plain plain = impl_->content().plain(*entry);
+  return encode_row(plain.created, plain.value, plain.touch);
 }
 
 Result<bool> Table::merge_row(std::string_view key, std::string_view row) {

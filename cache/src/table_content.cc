@@ -7,6 +7,8 @@
 #include <mutex>
 #include <utility>
 
+#include "table_row.h"
+
 namespace muster::cache {
 
 void TableContent::read_many(std::span<const std::string_view> keys, Timestamp at,
@@ -26,13 +28,71 @@ void TableContent::read_many(std::span<const std::string_view> keys, Timestamp a
       shards_[hashes[i].bucket].prefetch_entries(hashes[i].tag);
     }
     for (std::size_t i = 0; i < size; ++i) {
+      const auto there = [&](const Table::View& view) { found(from + i, view); };
       const Shard& shard = shards_[hashes[i].bucket];
-      const std::shared_lock guard(shard.lock);
-      const Shard::Slot* slot = shard.find(hashes[i].tag, keys[from + i]);
-      if (slot == nullptr) continue;
-      tell(*Shard::entry_of(*slot), at, [&](const Table::View& view) { found(from + i, view); });
+      {
+        const std::shared_lock guard(shard.lock);
+        const Shard::Slot* slot = shard.find(hashes[i].tag, keys[from + i]);
+        if (slot == nullptr) continue;
+        const Entry& entry = *Shard::entry_of(*slot);
+        if (!entry.absent()) {
+          tell(entry, at, there);
+          continue;
+        }
+      }
+      read_absent(hashes[i], keys[from + i], at, there);
     }
   }
+}
+
+/// From the source, without the lock.  What is there may be newer than what the entry was: then it
+/// was stored meanwhile, and counts.  What is not there has gone from the disk meanwhile: the key
+/// is in memory again, or nowhere.
+void TableContent::read_absent(const Hashed& hash, std::string_view key, Timestamp at,
+                               const Table::Read& found) const {
+  constexpr int tries = 100;  // More than any disk commits meanwhile.
+  for (int i = 0; i < tries; ++i) {
+    const auto row = source_->row(key);
+    if (!row) return;
+    if (!row->empty()) {
+      std::vector<Incarnation> incarnations;
+      if (!parse_row(*row, incarnations)) return;
+      const Incarnation* visible = nullptr;
+      for (const Incarnation& each : incarnations) {
+        if (!each.live(at)) continue;
+        const bool newer =
+            visible == nullptr || visible->values.front().stamp <= each.values.front().stamp;
+        if (newer) visible = &each;
+      }
+      if (visible == nullptr) return;
+      const ValueRegister& value = visible->values.front();
+      return found(Table::View{value.bytes, visible->expiry(), value.stamp});
+    }
+    const Shard& shard = shards_[hash.bucket];
+    const std::shared_lock guard(shard.lock);
+    const Shard::Slot* slot = shard.find(hash.tag, key);
+    if (slot == nullptr) return;
+    const Entry& entry = *Shard::entry_of(*slot);
+    if (!entry.absent()) return tell(entry, at, found);
+  }
+}
+
+bool TableContent::fetch(const Entry& entry, Plain& plain) const {
+  if (!entry.absent()) return true;
+  auto row = source_->row(entry.key());
+  if (!row) return false;
+  fetched_ = std::move(*row);
+  const bool plain_row =
+      parse_row(fetched_, parsed_) && parsed_.size() == 1 && parsed_.front().values.size() == 1;
+  if (!plain_row || parsed_.front().values.front().stamp != plain.value.stamp) return false;
+  plain.value.bytes = parsed_.front().values.front().bytes;
+  return true;
+}
+
+std::string TableContent::row(const Entry& entry) const {
+  if (!entry.absent()) return encode_row(look(entry));
+  auto row = source_->row(entry.key());
+  return row ? std::move(*row) : std::string();
 }
 
 std::size_t TableContent::bytes() const {
@@ -48,23 +108,27 @@ TableContent::Place TableContent::place_of(std::string_view key) const {
   return place;
 }
 
-Rich TableContent::copy(const Entry& entry) const {
-  if (entry.rich()) return entry.versions();
-  const Plain plain = entry.plain(contexts_);
+bool TableContent::copy(const Entry& entry, Rich& rich) const {
+  if (entry.rich()) {
+    rich = entry.versions();
+    return true;
+  }
+  Plain plain = entry.plain(contexts_);
+  if (!fetch(entry, plain)) return false;
   Version version;
   version.created = plain.created;
   version.values.push_back(owned(plain.value));
   version.touch = plain.touch;
   version.called_back = entry.has_timer() && !entry.timer().linked();
-  Rich rich;
   rich.push_back(std::move(version));
-  return rich;
+  return true;
 }
 
 std::vector<Incarnation> TableContent::look(const Entry& entry) const {
   std::vector<Incarnation> incarnations;
   if (!entry.rich()) {
-    const Plain plain = entry.plain(contexts_);
+    Plain plain = entry.plain(contexts_);
+    fetch(entry, plain);
     incarnations.push_back({plain.created, {plain.value}, plain.touch});
     return incarnations;
   }
@@ -200,7 +264,8 @@ void TableContent::overwrite(const Place& place, const Plain& plain) {
   Entry& entry = *place.entry;
   const auto context = context_of(plain);
   if (!context) {
-    Rich rich = copy(entry);
+    Rich rich;
+    if (!copy(entry, rich)) return;
     rich.front().values.front() = owned(plain.value);
     rich.front().touch = plain.touch;
     return install(place, entry.key(), std::move(rich));
@@ -242,6 +307,15 @@ void TableContent::install(const Place& place, std::string_view key, Rich rich) 
   replace(place, std::move(entry), called_back);
 }
 
+void TableContent::drop_value(const Place& place) {
+  Entry& entry = *place.entry;
+  if (entry.rich() || entry.absent() || entry.value().empty()) return;
+  const bool was_called_back = entry.has_timer() && !entry.timer().linked();
+  Entry::Owned bare = Entry::without_value(entry, contexts_);
+  subtract_digest(place.hash.bucket, entry);
+  replace(place, std::move(bare), was_called_back);
+}
+
 void TableContent::drop(const Place& place) {
   subtract_digest(place.hash.bucket, *place.entry);
   if (index_) index_->erase(*place.entry);
@@ -281,7 +355,8 @@ bool TableContent::fire(Entry& entry, Timestamp at) {
   return now == nullptr || now != before;
 }
 
-void TableContent::expire(Timestamp at, std::size_t limit, const Table::Expired& expired) {
+void TableContent::expire(Timestamp at, std::size_t limit, const Table::Expired& expired,
+                          const Table::Expired& hidden) {
   constexpr std::size_t moves =
       4096;  // From level to level of the wheel, beside those that are due.
   called_until_ = std::max(called_until_, at);
@@ -290,9 +365,11 @@ void TableContent::expire(Timestamp at, std::size_t limit, const Table::Expired&
     TimerNode* due = wheel_.pop(at, steps);
     if (due == nullptr) return;
     Entry& entry = Entry::of(*due);
-    if (!fire(entry, at)) continue;
+    const bool shows = fire(entry, at);
+    if (!shows && !hidden) continue;
     ++called;
-    expired(entry.key());  // May change or remove the entry: it is not looked at again.
+    (shows ? expired
+           : hidden)(entry.key());  // May change or remove the entry: not looked at again.
   }
 }
 

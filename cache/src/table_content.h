@@ -45,8 +45,12 @@ class TableContent {
   // The owner looks.
   [[nodiscard]] Place place_of(std::string_view key) const;
   [[nodiscard]] Plain plain(const Entry& entry) const { return entry.plain(contexts_); }
-  [[nodiscard]] Rich copy(const Entry& entry) const;
+  /// False: its value cannot be read from the source.
+  [[nodiscard]] bool copy(const Entry& entry, Rich& rich) const;
   [[nodiscard]] std::vector<Incarnation> look(const Entry& entry) const;
+  /// Fills in the value of an entry where it is absent; valid until the next call.
+  bool fetch(const Entry& entry, Plain& plain) const;
+  [[nodiscard]] std::string row(const Entry& entry) const;
   void scan(std::string_view from, const Table::Visit& visit);
   void scan_bucket(std::uint32_t bucket, const Table::Visit& visit) const;
   [[nodiscard]] Expiry next_expiry() const { return wheel_.next(); }
@@ -62,7 +66,10 @@ class TableContent {
   void install(const Place& place, std::string_view key, Rich rich);
   void drop(const Place& place);
   void clear();
-  void expire(Timestamp at, std::size_t limit, const Table::Expired& expired);
+  void set_source(std::shared_ptr<const ValueSource> source) { source_ = std::move(source); }
+  void drop_value(const Place& place);
+  void expire(Timestamp at, std::size_t limit, const Table::Expired& expired,
+              const Table::Expired& hidden);
 
  private:
   [[nodiscard]] std::optional<std::uint32_t> context_of(const Plain& plain);
@@ -80,11 +87,16 @@ class TableContent {
   bool fire(Entry& entry, Timestamp at);
   [[nodiscard]] OrderedIndex& index();
   void account(std::ptrdiff_t entries, std::ptrdiff_t bytes);
+  void read_absent(const Hashed& hash, std::string_view key, Timestamp at,
+                   const Table::Read& found) const;
   template <class Tell>
   void tell(const Entry& entry, Timestamp at, const Tell& found) const;
 
   Contexts contexts_;
-  ExpiryWheel wheel_;  // Before the shards: entries leave it when they go.
+  std::shared_ptr<const ValueSource> source_;
+  mutable std::string fetched_;              // The owner's: what fetch() read last,
+  mutable std::vector<Incarnation> parsed_;  // and what is in it.
+  ExpiryWheel wheel_;                        // Before the shards: entries leave it when they go.
   std::unique_ptr<OrderedIndex> index_;
   std::vector<Shard> shards_ = std::vector<Shard>(Table::buckets);
   Expiry called_until_{};  ///< Of the latest expire().
@@ -113,9 +125,15 @@ template <class Tell>
 void TableContent::read(std::string_view key, Timestamp at, const Tell& found) const {
   const Hashed hash = hashed(key);
   const Shard& shard = shards_[hash.bucket];
-  const std::shared_lock guard(shard.lock);
-  const Shard::Slot* slot = shard.find(hash.tag, key);
-  if (slot != nullptr) tell(*Shard::entry_of(*slot), at, found);
+  {
+    const std::shared_lock guard(shard.lock);
+    const Shard::Slot* slot = shard.find(hash.tag, key);
+    if (slot == nullptr) return;
+    const Entry& entry = *Shard::entry_of(*slot);
+    if (!entry.absent()) return tell(entry, at, found);
+    if (!entry.live(at)) return;
+  }
+  read_absent(hash, key, at, found);
 }
 
 }  // namespace muster::cache

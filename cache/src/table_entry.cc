@@ -96,6 +96,16 @@ Entry::Owned Entry::make(std::string_view key, Rich rich) {
   return entry;
 }
 
+Entry::Owned Entry::without_value(const Entry& entry, const Contexts& contexts) {
+  Plain plain = entry.plain(contexts);
+  plain.value.bytes = {};
+  const std::string_view key = entry.key();
+  Owned bare = allocate(key.size(), 0, entry.flags() | is_absent);
+  std::memcpy(bare->bytes(), key.data(), key.size());
+  bare->fill(plain, entry.context());
+  return bare;
+}
+
 Entry& Entry::of(TimerNode& timer) {
   return *reinterpret_cast<Entry*>(reinterpret_cast<char*>(&timer) - sizeof(Entry));
 }

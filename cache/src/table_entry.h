@@ -3,7 +3,8 @@
 // How one key lies in memory.  One block holds a 24 byte header, a timer where the entry expires, a
 // touch where it was touched, then key and value: the plain form, for one incarnation with one
 // value, which is nearly every key.  Anything richer (several incarnations, `before` values, a
-// touch whose create has not come) is held in a Rich beside the block.
+// touch whose create has not come) is held in a Rich beside the block.  The value of a plain entry
+// may be absent: it is on disk.
 //
 // The ids that repeat in every entry (origin, boot, line) are interned: 24 bits stand for all
 // three.
@@ -68,6 +69,8 @@ class Entry {
 
   static Owned make(std::string_view key, const Plain& plain, std::uint32_t context);
   static Owned make(std::string_view key, Rich rich);
+  /// As `entry`, which is plain, without its value.
+  static Owned without_value(const Entry& entry, const Contexts& contexts);
   static Entry& of(TimerNode& timer);
 
   /// Writes `plain` over this plain entry in place; false when it does not have the right size and
@@ -75,6 +78,7 @@ class Entry {
   bool overwrite(const Plain& plain, std::uint32_t context);
 
   [[nodiscard]] bool rich() const { return (flags() & is_rich) != 0; }
+  [[nodiscard]] bool absent() const { return (flags() & is_absent) != 0; }  ///< No value here.
   [[nodiscard]] bool has_timer() const { return (flags() & with_timer) != 0; }
   [[nodiscard]] std::string_view key() const { return {bytes(), key_length()}; }
   [[nodiscard]] std::size_t allocated() const;  ///< As malloc counts.
@@ -94,7 +98,7 @@ class Entry {
   [[nodiscard]] const TimerNode& timer() const;
 
  private:
-  enum Flag : std::uint32_t { with_timer = 1, with_touch = 2, is_rich = 4 };
+  enum Flag : std::uint32_t { with_timer = 1, with_touch = 2, is_rich = 4, is_absent = 8 };
   struct Touch {
     std::uint64_t time = 0;
     BootId boot;

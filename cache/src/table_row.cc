@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
+#include <span>
 #include <utility>
 
 #include "muster/cache/definition.h"
@@ -22,6 +23,7 @@ constexpr std::uint64_t little_end_first(std::uint64_t value) {
 
 class Writer {
  public:
+  explicit Writer(std::string& out) : out_(out) {}
   void byte(unsigned char value) { out_.push_back(static_cast<char>(value)); }
   void varint(std::uint64_t value) {
     for (; value >= 0x80; value >>= 7) byte(static_cast<unsigned char>(value | 0x80));
@@ -36,11 +38,9 @@ class Writer {
     varint(data.size());
     out_ += data;
   }
-  void reserve(std::size_t size) { out_.reserve(size); }
-  [[nodiscard]] std::string take() { return std::move(out_); }
 
  private:
-  std::string out_;
+  std::string& out_;
 };
 
 /// Reads past the end give zeros and are remembered: checked once, at the end of each part.
@@ -107,6 +107,22 @@ void write_value(Writer& out, BootId creator, const ValueRegister& value) {
   out.bytes(value.bytes);
 }
 
+void write_incarnation(Writer& out, const Dot& created, const ExpiryRegister& touch,
+                       std::span<const ValueRegister> values) {
+  out.fixed(created.origin.boot.value);
+  out.varint(created.origin.number);
+  out.varint(created.sequence);
+  const bool is_touched = touch.stamp != Stamp{};
+  out.byte(is_touched ? touched : 0);
+  if (is_touched) {
+    out.fixed(touch.stamp.time);
+    out.fixed(touch.stamp.boot.value);
+    out.expiry(touch.expiry);
+  }
+  out.varint(values.size());
+  for (const ValueRegister& value : values) write_value(out, created.origin.boot, value);
+}
+
 bool read_value(Reader& in, BootId creator, ValueRegister& value) {
   const unsigned char marks = in.byte();
   if ((marks & ~(same_boot | no_expiry)) != 0) return false;
@@ -157,32 +173,31 @@ bool read_incarnation(Reader& in, Incarnation& incarnation) {
 }  // namespace
 
 std::string encode_row(const std::vector<Incarnation>& incarnations) {
-  Writer out;
   std::size_t size = 16;
   for (const Incarnation& incarnation : incarnations) {
     size += 64;
     for (const ValueRegister& value : incarnation.values) size += 40 + value.bytes.size();
   }
-  out.reserve(size);
+  std::string row;
+  row.reserve(size);
+  Writer out(row);
   out.byte(row_version);
   out.varint(incarnations.size());
   for (const Incarnation& incarnation : incarnations) {
-    out.fixed(incarnation.created.origin.boot.value);
-    out.varint(incarnation.created.origin.number);
-    out.varint(incarnation.created.sequence);
-    const bool touch = incarnation.touch.stamp != Stamp{};
-    out.byte(touch ? touched : 0);
-    if (touch) {
-      out.fixed(incarnation.touch.stamp.time);
-      out.fixed(incarnation.touch.stamp.boot.value);
-      out.expiry(incarnation.touch.expiry);
-    }
-    out.varint(incarnation.values.size());
-    for (const ValueRegister& value : incarnation.values) {
-      write_value(out, incarnation.created.origin.boot, value);
-    }
+    write_incarnation(out, incarnation.created, incarnation.touch, incarnation.values);
   }
-  return out.take();
+  return row;
+}
+
+std::string encode_row(const Dot& created, const ValueRegister& value,
+                       const ExpiryRegister& touch) {
+  std::string row;
+  row.reserve(120 + value.bytes.size());
+  Writer out(row);
+  out.byte(row_version);
+  out.varint(1);
+  write_incarnation(out, created, touch, {&value, 1});
+  return row;
 }
 
 Result<void> parse_row(std::string_view row, std::vector<Incarnation>& incarnations) {

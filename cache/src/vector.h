@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "muster/cache/types.h"
+#include "muster/discovery/node_name.h"
 
 namespace muster::cache {
 
@@ -42,5 +43,16 @@ class Vector {
 
 /// What is known of origins, by id.
 using Origins = std::map<OriginId, Origin>;
+
+/// Nodes that left or were forgotten, with their admissions then: what has been settled since then
+/// was settled without them.
+using Dropped = std::map<NodeName, std::uint32_t>;
+
+/// Per root, the newest start of an origin that was forgotten because every member had it in full.
+using Pruned = std::map<LineId, Stamp>;
+[[nodiscard]] inline bool begun_by(const Pruned& pruned, const Origin& origin) {
+  const auto found = pruned.find(origin.root);
+  return found != pruned.end() && origin.start <= found->second;
+}
 
 }  // namespace muster::cache

@@ -89,6 +89,36 @@ Vector from_wire(const VectorMessage& in, Origins* origins) {
   return vector;
 }
 
+void to_wire(const Pruned& pruned, PrunedMessage& out) {
+  out.Clear();
+  for (const auto& [root, upto] : pruned) {
+    wire::Pruned& to = *out.Add();
+    to.set_root(root);
+    to_wire(upto, *to.mutable_upto());
+  }
+}
+Pruned from_wire(const PrunedMessage& in) {
+  Pruned pruned;
+  for (const wire::Pruned& each : in) pruned[each.root()] = from_wire(each.upto());
+  return pruned;
+}
+
+void to_wire(const Dropped& dropped, DroppedMessage& out) {
+  out.Clear();
+  for (const auto& [name, admissions] : dropped) {
+    wire::Dropped& to = *out.Add();
+    to.set_name(name.text());
+    to.set_admissions(admissions);
+  }
+}
+Dropped from_wire(const DroppedMessage& in) {
+  Dropped dropped;
+  for (const wire::Dropped& each : in) {
+    if (auto name = NodeName::parse(each.name())) dropped[*name] = each.admissions();
+  }
+  return dropped;
+}
+
 namespace {
 
 std::int64_t micros(Duration duration) {
@@ -127,7 +157,7 @@ Result<TableDefinition> from_wire(const wire::Definition& in) {
   const bool known = read_enum(in.storage(), Storage::disc_only_copies, definition.storage) &&
                      read_enum(in.writes(), Acknowledge::local, definition.writes) &&
                      read_enum(in.durability(), Durability::sync, definition.durability) &&
-                     read_enum(in.on_split(), OnSplit::none, definition.on_split);
+                     read_enum(in.on_split(), OnSplit::custom, definition.on_split);
   if (!known || (in.has_ttl_us() && !read_duration(in.ttl_us(), definition.ttl)) ||
       (in.has_max_ttl_us() && !read_duration(in.max_ttl_us(), definition.max_ttl))) {
     return bad_input(fmt::format("table {}: the definition cannot be read", in.name()));

@@ -15,6 +15,8 @@ namespace muster::cache {
 
 using PathMessage = google::protobuf::RepeatedPtrField<wire::Line>;
 using VectorMessage = google::protobuf::RepeatedPtrField<wire::VectorEntry>;
+using PrunedMessage = google::protobuf::RepeatedPtrField<wire::Pruned>;
+using DroppedMessage = google::protobuf::RepeatedPtrField<wire::Dropped>;
 using BootsMessage = google::protobuf::RepeatedField<std::uint64_t>;
 
 void to_wire(const Stamp& stamp, wire::Stamp& out);
@@ -33,6 +35,11 @@ void to_wire(const Vector& vector, VectorMessage& out);
 /// Entries of sequence 0 are skipped.  `origins`, where given, learns what the message tells of
 /// origins.
 [[nodiscard]] Vector from_wire(const VectorMessage& in, Origins* origins = nullptr);
+
+void to_wire(const Pruned& pruned, PrunedMessage& out);
+[[nodiscard]] Pruned from_wire(const PrunedMessage& in);
+void to_wire(const Dropped& dropped, DroppedMessage& out);
+[[nodiscard]] Dropped from_wire(const DroppedMessage& in);
 
 void to_wire(const TableDefinition& definition, wire::Definition& out);
 Result<TableDefinition> from_wire(const wire::Definition& in);

@@ -9,12 +9,8 @@
 
 namespace muster::lab {
 
-using namespace std::chrono_literals;
-
 namespace {
 
-// Clocks of nodes differ, and an expiry is judged on another node's clock.
-constexpr Duration clock_tolerance = 3s;
 using Kind = Operation::Kind;
 
 /// No deletes, no expiries: only the order of puts counts.
@@ -69,11 +65,11 @@ void Checker::agreement() {
   }
 }
 
-Checker::Contents Checker::visible(const SimNode& node, const std::string& table) const {
+Checker::Contents Checker::visible(const SimNode& node, const std::string& table,
+                                   Timestamp at) const {
   Contents found;
   const auto copy = node.cache()->table(table);
   if (!copy) return found;
-  const Timestamp at = node.machine()->cluster_time(node.now());
   for (std::uint32_t bucket = 0; bucket < cache::Table::buckets; ++bucket)
     copy->scan_bucket(bucket, [&](std::string_view key) {
       if (const auto value = copy->get(key, at)) found[std::string(key)] = *value;
@@ -84,10 +80,15 @@ Checker::Contents Checker::visible(const SimNode& node, const std::string& table
 
 void Checker::equal_contents(const std::string& table) {
   const SimNode* first = nullptr;
+  Timestamp at{};  // one for all: their clocks need not agree to the moment
+  for (NodeIndex index = 0; index < world_.size(); ++index) {
+    const SimNode& node = world_.node(index);
+    if (node.up()) at = std::max(at, node.machine()->cluster_time(node.now()));
+  }
   for (NodeIndex index = 0; index < world_.size(); ++index) {
     const SimNode& node = world_.node(index);
     if (!node.up() || node.cache() == nullptr) continue;
-    const Contents mine = visible(node, table);
+    const Contents mine = visible(node, table, at);
     if (first == nullptr) {
       first = &node;
       contents_ = mine;
@@ -145,6 +146,8 @@ void Checker::contents(const std::string& table) {
     for (const Operation* operation : operations)
       if (operation->kind == Kind::put) judge_put(*operation, operations);
   }
+  for (const auto& [of_table, key] : world_.history().keys())
+    if (of_table == table) judge_absence(key, world_.history().of(table, key));
   for (const auto& [key, value] : contents_)
     judge_visible(key, value, world_.history().of(table, key));
 }
@@ -155,13 +158,19 @@ void Checker::judge_put(const Operation& put, const std::vector<const Operation*
   const auto found = contents_.find(put.key);
   if (found != contents_.end() && found->second == put.value) return;
   const auto gone_by = [this](const Operation& operation) {
-    return operation.ttl && world_.now() >= operation.invoked + *operation.ttl - clock_tolerance;
+    return operation.ttl &&
+           world_.now() >= operation.invoked + *operation.ttl - world_.options().clock_tolerance;
   };
   if (gone_by(put)) return;
   const bool key_is_there = found != contents_.end();
   // Under merge a value may give way to a newer one, a key to nothing but a delete.
   const bool merging = merges(put.table);
-  if (journal_.contains(put.value) && (!merging || key_is_there)) return;
+  // Whoever comes back after it was forgotten joins empty under every rule: what only such nodes
+  // had goes to their journals, for the operator to put again.
+  const bool by_forgotten =
+      std::all_of(put.holders.begin(), put.holders.end(),
+                  [this](const auto& holder) { return world_.was_forgotten(holder.first); });
+  if (journal_.contains(put.value) && (!merging || key_is_there || by_forgotten)) return;
   for (const Operation* other : same_key) {
     if (other == &put || History::happened_before(*other, put)) continue;
     if (other->kind == Kind::remove || gone_by(*other)) return;
@@ -170,6 +179,19 @@ void Checker::judge_put(const Operation& put, const std::vector<const Operation*
   problem(fmt::format("{}: {} is {}",
                       put.acknowledged ? "an acknowledged put is lost" : "a put is lost",
                       describe(put), key_is_there ? "replaced by " + found->second : "gone"));
+}
+
+/// A key that was created and that nobody deleted is there; under `oldest` a journal may have it
+/// instead: at least one of the values that were put.
+void Checker::judge_absence(const std::string& key, const std::vector<const Operation*>& same_key) {
+  if (contents_.contains(key)) return;
+  const Operation* held = nullptr;
+  for (const Operation* operation : same_key) {
+    if (operation->kind != Kind::put || operation->ttl || operation->maybe_lost) return;
+    if (journal_.contains(operation->value)) return;
+    if (operation->applied) held = operation;
+  }
+  if (held != nullptr) problem("a key is gone that nobody deleted: " + describe(*held));
 }
 
 /// What is read must have been written, and nothing that came after it can have been overlooked.
@@ -188,7 +210,7 @@ void Checker::judge_visible(const std::string& key, const std::string& value,
       problem("went back: " + describe(*put) + " is read, although " + describe(*other));
   }
   if (put->ttl && put->done() && same_key.size() == 1 &&
-      world_.now() > put->completed + *put->ttl + clock_tolerance)
+      world_.now() > put->completed + *put->ttl + world_.options().clock_tolerance)
     problem("expired, but read: " + describe(*put));
 }
 

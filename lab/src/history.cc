@@ -36,9 +36,32 @@ const Operation* History::put_of(const std::string& value) const {
 void History::lost(NodeIndex node, const std::map<std::string, Instant>& durable) {
   for (Operation& operation : operations_) {
     const auto until = durable.find(operation.table);
+    // Nobody was told since when an heir has it: at the latest since the other left.
+    const auto heir = operation.heirs.find(node);
+    if (heir != operation.heirs.end() &&
+        (until == durable.end() || until->second <= heir->second)) {
+      operation.heirs.erase(heir);
+      if (operation.heirs.empty()) operation.maybe_lost = true;
+    }
     // An answer that came late, or never, may be of an operation applied long before.
     if (until != durable.end() && operation.completed < until->second) continue;
     if (!operation.holders.contains(node) && operation.node != node) continue;
+    operation.holders.erase(node);
+    if (operation.holders.empty()) operation.maybe_lost = true;
+  }
+}
+
+void History::left(NodeIndex node, const std::set<NodeIndex>& company, Instant now) {
+  for (Operation& operation : operations_) {
+    const bool heir = operation.heirs.erase(node) != 0;
+    if (heir || (operation.holders.size() == 1 && operation.holders.contains(node))) {
+      // In company it hands over first what it alone has.
+      for (const NodeIndex other : company) operation.heirs.emplace(other, now);
+      if (operation.heirs.empty()) operation.maybe_lost = true;
+      if (!company.empty()) continue;
+    }
+    if (!operation.holders.contains(node) && operation.node != node) continue;
+    if (!company.empty() && operation.holders.empty()) continue;
     operation.holders.erase(node);
     if (operation.holders.empty()) operation.maybe_lost = true;
   }
@@ -49,9 +72,11 @@ void History::healed() {
 }
 
 void History::settled(const std::set<NodeIndex>& nodes, Instant now) {
-  for (Operation& operation : operations_)
-    if (operation.applied && !operation.maybe_lost)
-      for (const NodeIndex node : nodes) operation.holders.emplace(node, now);
+  for (Operation& operation : operations_) {
+    if (!operation.applied || operation.maybe_lost) continue;
+    for (const NodeIndex node : nodes) operation.holders.emplace(node, now);
+    operation.heirs.clear();
+  }
 }
 
 bool History::happened_before(const Operation& earlier, const Operation& later) {

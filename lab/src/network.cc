@@ -386,10 +386,27 @@ void Network::reset_between(HostId a, HostId b) {
 
 // ---- clocks
 
+Duration Network::skew(HostId id) const {
+  const Host& host = hosts_[id];
+  const auto since = static_cast<double>((agenda_.now() - host.drifts_since).count());
+  return host.skew + Duration(static_cast<Duration::rep>(since * host.drift));
+}
+
+void Network::skew(HostId id, Duration wall_offset) {
+  note("clock", id, id);
+  hosts_[id].skew = wall_offset;
+  hosts_[id].drifts_since = agenda_.now();
+}
+
+void Network::drift(HostId id, double gain) {
+  skew(id, skew(id));
+  hosts_[id].drift = gain;
+}
+
 Now Network::now(HostId host) const {
   const Instant now = agenda_.now();
-  const auto elapsed = std::chrono::duration_cast<std::chrono::microseconds>(
-      now.time_since_epoch() + hosts_[host].skew);
+  const auto elapsed =
+      std::chrono::duration_cast<std::chrono::microseconds>(now.time_since_epoch() + skew(host));
   return {now + hosts_[host].epoch, world_begins + elapsed};
 }
 

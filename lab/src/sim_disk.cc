@@ -34,6 +34,14 @@ cache::StoreBatch SimDisk::commit_one() {
   return batch;
 }
 
+cache::StoreBatch SimDisk::fail_one() {
+  BOOST_ASSERT(!waiting_.empty());
+  cache::StoreBatch batch = std::move(waiting_.front());
+  waiting_.pop_front();
+  batch.rows.clear();
+  return batch;
+}
+
 void SimDisk::commit_all() {
   while (!waiting_.empty()) commit_one();
 }
@@ -62,6 +70,15 @@ Result<void> SimDisk::for_each(std::string_view table, cache::Space space,
   if (found == tables_.end()) return {};
   for (const auto& [key, value] : found->second[static_cast<std::size_t>(space)]) visit(key, value);
   return {};
+}
+
+Result<std::optional<std::string>> SimDisk::read(std::string_view table,
+                                                 std::string_view key) const {
+  const auto found = tables_.find(table);
+  if (found == tables_.end()) return std::optional<std::string>();
+  const Rows& entries = found->second[static_cast<std::size_t>(cache::Space::entries)];
+  const auto row = entries.find(key);
+  return row == entries.end() ? std::nullopt : std::optional(row->second);
 }
 
 }  // namespace muster::lab

@@ -24,7 +24,8 @@ SimNode::SimNode(Stage stage, const SimNodeOptions& options, HostId host, NodeNa
       options_(options),
       host_(host),
       name_(std::move(name)),
-      random_(seed) {}
+      random_(seed),
+      disk_most_(options.disk_most) {}
 
 SimNode::~SimNode() = default;
 
@@ -69,12 +70,12 @@ void SimNode::open_cache() {
       [this](Now at, const unsplit::Heal& heal) {
         stage_.trace.say(stage_.agenda.now(), "{}: heal of {} with {}: {}", name_.text(),
                          heal.table, heal.peer.text(), heal.text);
-        stage_.healed();
+        stage_.healed(heal);
         if (on_heal) on_heal(at, heal);
       },
       [this](node::BootId boot) -> std::string {
-        for (const node::Member& member : machine_->island())
-          if (member.boot == boot) return member.name.text();
+        for (const auto& [name, status] : machine_->membership().nodes)
+          if (status.newest.boot == boot) return name.text();
         return {};
       });
   healer_->attach(*cache_);
@@ -91,7 +92,8 @@ SimNode::DurableUntil SimNode::crash(Crash kind, bool power) {
                    : kind == Crash::lose_tail ? "loses its tail"
                                               : "lost");
   // What the machine had not handed over yet is lost in any case, as by kill -9.
-  std::size_t kept = disk_.waiting();
+  std::size_t kept = disk_broken_ ? 0 : disk_.waiting();
+  disk_broken_ = false;
   if (kind == Crash::lose_tail) kept = random_.index(kept + 1);
   while (kept-- > 0) commit_one();
   disk_.lose_waiting();
@@ -114,6 +116,16 @@ SimNode::DurableUntil SimNode::crash(Crash kind, bool power) {
   committing_ = in_turn_ = links_changed_ = false;
   armed_ = never;
   return durable_;
+}
+
+SimNode::DurableUntil SimNode::restore() {
+  BOOST_ASSERT(!up() && backup_);
+  stage_.trace.say(stage_.agenda.now(), "{}: its directory is restored from a backup",
+                   name_.text());
+  state_ = backup_->state;
+  disk_ = backup_->disk;
+  disk_.lose_waiting();
+  return durable_ = backup_->durable;
 }
 
 void SimNode::leave() {
@@ -305,7 +317,7 @@ void SimNode::store(cache::StoreBatch batch) {
 void SimNode::schedule_commit() {
   if (committing_ || disk_.waiting() == 0) return;
   committing_ = true;
-  stage_.agenda.in(random_.between(options_.disk_least, options_.disk_most), [this, life = life_] {
+  stage_.agenda.in(random_.between(options_.disk_least, disk_most_), [this, life = life_] {
     if (life == life_) committed();
   });
 }
@@ -318,9 +330,14 @@ cache::StoreBatch SimNode::commit_one() {
 
 void SimNode::committed() {
   committing_ = false;
-  const cache::StoreBatch batch = commit_one();
-  turn([this, table = batch.table, number = batch.number](Now at) {
-    cache_->stored(at, table, number, false);
+  const bool failed = disk_broken_;
+  if (failed) batches_.pop_front();
+  const cache::StoreBatch batch = failed ? disk_.fail_one() : commit_one();
+  turn([this, table = batch.table, number = batch.number, failed](Now at) {
+    if (failed)
+      cache_->disk_changed(at, cache::DiskState::failed, "a simulated fault");
+    else
+      cache_->stored(at, table, number);
   });
   schedule_commit();
 }
@@ -331,6 +348,7 @@ void SimNode::report(Now at, const cache::CacheEvent& event) {
                    event.table, static_cast<int>(event.kind), event.key, event.peer.text(),
                    event.detail);
   if (event.kind == cache::CacheEvent::Kind::alarm) stage_.alarm(event);
+  if (event.kind == cache::CacheEvent::Kind::inconsistent_database) stage_.forked();
   if (healer_) cache_events_.push_back(event);
   if (on_cache_event) on_cache_event(at, event);
 }

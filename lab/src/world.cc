@@ -14,15 +14,29 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// "A put waits at most 2 s for a frozen or dead peer."
-constexpr Duration longest_put = 2s + 100ms;
-constexpr Duration longest_proxied = 2s + 600ms;
 constexpr std::size_t violations_kept = 20;
+constexpr Duration after_all_is_quiet = 60s;
 // A link never queues more for a slow peer than this.
 constexpr std::size_t most_queued = std::size_t{32} << 20;
 
 NodeName name_of(NodeIndex index) {
   return NodeName::parse("n" + std::to_string(index) + "@h" + std::to_string(index)).value();
+}
+
+/// Does a journal hold a value that was put again since?
+bool holds_needless_records(World& world) {
+  for (NodeIndex index = 0; index < world.size(); ++index) {
+    SimNode& node = world.node(index);
+    if (!node.up() || node.healer() == nullptr) continue;
+    const Timestamp at = node.machine()->cluster_time(node.now());
+    for (const cache::TableDefinition& table : world.options().node.tables)
+      for (const unsplit::JournalEntry& entry : node.healer()->journal(table.name)) {
+        const auto copy = node.cache()->table(table.name);
+        const auto present = copy ? copy->find(entry.key, at) : std::nullopt;
+        if (present && entry.stamp < present->stamp && present->value == entry.value) return true;
+      }
+  }
+  return false;
 }
 
 }  // namespace
@@ -49,7 +63,8 @@ World::World(std::uint64_t seed, WorldOptions options)
         },
         .violation = [this](std::string text) { violation(std::move(text)); },
         .alarm = [this, index](const cache::CacheEvent& event) { alarm(index, event); },
-        .healed = [this] { history_.healed(); }};
+        .forked = [this] { history_.healed(); },
+        .healed = [this](const unsplit::Heal& heal) { healed(heal); }};
     nodes_.push_back(std::make_unique<SimNode>(std::move(stage), options_.node, host, name,
                                                random_.split(name.text()).next()));
   }
@@ -76,6 +91,7 @@ void World::violation(std::string text) {
 
 /// Copies repair themselves, but must never have to.
 void World::alarm(NodeIndex at, const cache::CacheEvent& event) {
+  if (nodes_[at]->disk_broken()) return;  // it says so, as it should
   violation(fmt::format("{}: table {}, {}: {}", nodes_[at]->name().text(), event.table,
                         event.peer.text(), event.detail));
   const auto peer = by_name_.find(event.peer);
@@ -145,10 +161,38 @@ void World::start_all() {
 void World::crash(NodeIndex index, Crash kind, bool power) {
   if (!nodes_[index]->up()) return;
   history_.lost(index, nodes_[index]->crash(kind, power));
+  sessions_.forget(index);
+}
+
+/// Values that a side sets aside leave its copies: what clients saw there begins anew.
+void World::healed(const unsplit::Heal& heal) {
+  history_.healed();
+  if (heal.verdict == cache::Verdict::theirs_wins && heal.rule != unsplit::Rule::merge)
+    sessions_.forget(heal.table);
 }
 
 void World::leave(NodeIndex index) {
-  if (nodes_[index]->up()) nodes_[index]->leave();
+  if (!nodes_[index]->up()) return;
+  std::set<NodeIndex> company;
+  for (const node::Member& member : nodes_[index]->machine()->connected())
+    company.insert(index_of(member.name));
+  history_.left(index, company, now());
+  nodes_[index]->leave();
+}
+
+void World::restore(NodeIndex index) {
+  crash(index);
+  if (nodes_[index]->backed_up()) history_.lost(index, nodes_[index]->restore());
+}
+
+void World::forget(NodeIndex by, NodeIndex whom) {
+  if (!nodes_[by]->up()) return;
+  nodes_[by]->turn([this, by, whom](Now at) {
+    const auto done = nodes_[by]->machine()->forget(at, nodes_[whom]->name());
+    trace_.say(now(), "{}: forgets {}: {}", nodes_[by]->name().text(), nodes_[whom]->name().text(),
+               done ? "done" : done.error().text());
+    if (done) forgotten_.insert(whom);
+  });
 }
 
 void World::pause(NodeIndex index) { network_.pause(host(index)); }
@@ -165,146 +209,6 @@ void World::cut_into(const std::vector<std::vector<NodeIndex>>& groups) {
   for (std::size_t group = 0; group < groups.size(); ++group)
     for (const NodeIndex index : groups[group]) island[host(index)] = static_cast<int>(group);
   network_.islands(island);
-}
-
-// ---- clients
-
-Operation& World::record(Operation::Kind kind, NodeIndex node, const std::string& table,
-                         std::string_view key) {
-  Operation operation;
-  operation.kind = kind;
-  operation.node = node;
-  operation.life = nodes_[node]->life();
-  operation.table = table;
-  operation.key = cache::Key(key).encoded();
-  operation.invoked = now();
-  operation.direct = nodes_[node]->cache()->ready(table);
-  if (kind == Operation::Kind::put) operation.value = "v" + std::to_string(history_.all().size());
-  return history_.add(std::move(operation));
-}
-
-void World::answered(std::size_t id, const Result<cache::Written>& result) {
-  Operation& operation = history_.at(id);
-  if (operation.done()) return violation("operation " + std::to_string(id) + " answered twice");
-  operation.completed = now();
-  if (!result) {
-    operation.error = result.error().text();
-    trace_.say(now(), "client: {} fails: {}", id, operation.error);
-    return;
-  }
-  operation.applied = result->applied;
-  operation.acknowledged = result->acknowledged;
-  for (const NodeName& holder : result->holders)
-    if (operation.applied) operation.holders.emplace(index_of(holder), now());
-  trace_.say(now(), "client: {} {}{}, {} holders", id,
-             operation.applied ? "applied" : "not applied",
-             operation.acknowledged ? " and acknowledged" : "", operation.holders.size());
-  const Duration limit = operation.direct ? longest_put : longest_proxied;
-  if (now() - std::max(operation.invoked, disturbed_[operation.node]) > limit)
-    violation("operation " + std::to_string(id) + " took longer than 2 s");
-  if (operation.acknowledged) check_holders(operation);
-}
-
-cache::Path World::path_of(NodeIndex index, const std::string& table) const {
-  if (!nodes_[index]->up()) return {};
-  for (const cache::TableStatus& status : nodes_[index]->cache()->status(nodes_[index]->now()))
-    if (status.definition.name == table) return status.path;
-  return {};
-}
-
-void World::check_holders(const Operation& operation) {
-  // Only where nothing else can have happened to the key.
-  if (operation.kind != Operation::Kind::put || operation.ttl) return;
-  if (history_.of(operation.table, operation.key).size() != 1) return;
-  for (const auto& [holder, since] : operation.holders) {
-    if (!nodes_[holder]->up() || started_[holder] > operation.invoked) continue;
-    // A copy that is complete and about to be ready holds, too.
-    const auto copy = nodes_[holder]->cache()->table(operation.table);
-    const auto found =
-        copy->get(operation.key, nodes_[holder]->machine()->cluster_time(nodes_[holder]->now()));
-    if (found == operation.value) continue;
-    // One that came over to another line since it answered has set the value aside.
-    if (path_of(holder, operation.table) != path_of(operation.node, operation.table)) continue;
-    violation("put " + std::to_string(operation.id) + " was acknowledged, but " +
-              nodes_[holder]->name().text() + ", said to hold it, reads " +
-              found.value_or("nothing"));
-  }
-}
-
-std::size_t World::put(NodeIndex node, const std::string& table, std::string_view key,
-                       std::optional<Duration> ttl) {
-  Operation& operation = record(Operation::Kind::put, node, table, key);
-  operation.ttl = ttl;
-  const std::size_t id = operation.id;
-  trace_.say(now(), "client: {} put {} = {} at {}", id, key, operation.value,
-             nodes_[node]->name().text());
-  cache::Write write;
-  write.puts.push_back({.key = cache::Key(key), .value = operation.value, .ttl = ttl});
-  nodes_[node]->turn([this, node, id, table, write = std::move(write)](Now at) {
-    nodes_[node]->cache()->write(
-        at, table, write, {}, [this, id](Now, Result<cache::Written> end) { answered(id, end); });
-  });
-  return id;
-}
-
-std::size_t World::remove(NodeIndex node, const std::string& table, std::string_view key) {
-  const std::size_t id = record(Operation::Kind::remove, node, table, key).id;
-  trace_.say(now(), "client: {} delete {} at {}", id, key, nodes_[node]->name().text());
-  cache::Write write;
-  write.deletes.emplace_back(key);
-  nodes_[node]->turn([this, node, id, table, write = std::move(write)](Now at) {
-    nodes_[node]->cache()->write(
-        at, table, write, {}, [this, id](Now, Result<cache::Written> end) { answered(id, end); });
-  });
-  return id;
-}
-
-std::size_t World::touch(NodeIndex node, const std::string& table, std::string_view key,
-                         Duration ttl) {
-  Operation& operation = record(Operation::Kind::touch, node, table, key);
-  operation.ttl = ttl;
-  const std::size_t id = operation.id;
-  trace_.say(now(), "client: {} touch {} at {}", id, key, nodes_[node]->name().text());
-  nodes_[node]->turn([this, node, id, table, ttl, key = cache::Key(key)](Now at) {
-    nodes_[node]->cache()->touch(
-        at, table, key, ttl, {},
-        [this, id](Now, Result<cache::Written> end) { answered(id, end); });
-  });
-  return id;
-}
-
-std::vector<std::size_t> World::write(NodeIndex node, const std::string& table,
-                                      const std::vector<std::string>& puts,
-                                      const std::vector<std::string>& deletes) {
-  std::vector<std::size_t> ids;
-  cache::Write write;
-  for (const std::string& key : puts) {
-    const Operation& operation = record(Operation::Kind::put, node, table, key);
-    ids.push_back(operation.id);
-    write.puts.push_back({.key = cache::Key(key), .value = operation.value, .ttl = {}});
-  }
-  for (const std::string& key : deletes) {
-    ids.push_back(record(Operation::Kind::remove, node, table, key).id);
-    write.deletes.emplace_back(key);
-  }
-  trace_.say(now(), "client: {} batch of {} puts, {} deletes at {}", ids.front(), puts.size(),
-             deletes.size(), nodes_[node]->name().text());
-  nodes_[node]->turn([this, node, ids, table, write = std::move(write)](Now at) {
-    nodes_[node]->cache()->write(at, table, write, {},
-                                 [this, ids](Now, Result<cache::Written> end) {
-                                   for (const std::size_t id : ids) answered(id, end);
-                                 });
-  });
-  return ids;
-}
-
-std::optional<std::string> World::read(NodeIndex node, const std::string& table,
-                                       std::string_view key) const {
-  const SimNode& at = *nodes_[node];
-  if (!at.up() || at.cache() == nullptr || !at.cache()->ready(table)) return std::nullopt;
-  const auto copy = at.cache()->table(table);
-  if (!copy) return std::nullopt;
-  return copy->get(key, at.machine()->cluster_time(at.now()));
 }
 
 // ---- what is
@@ -334,16 +238,55 @@ bool World::ready() const {
 
 bool World::converged() const {
   if (!meshed() || !ready()) return false;
-  std::vector<std::pair<cache::Path, cache::Table::Digest>> first;
+  std::vector<std::pair<cache::LineId, cache::Table::Digest>> first;
   for (const auto& node : nodes_) {
     if (!node->up() || node->cache() == nullptr) continue;
-    std::vector<std::pair<cache::Path, cache::Table::Digest>> mine;
+    std::vector<std::pair<cache::LineId, cache::Table::Digest>> mine;
     for (const cache::TableStatus& table : node->cache()->status(node->now()))
-      if (table.apart.empty()) mine.emplace_back(table.path, table.digest);
+      if (table.apart.empty())
+        mine.emplace_back(table.path.empty() ? 0 : table.path.back().id, table.digest);
     if (first.empty()) first = mine;
     if (mine != first) return false;
   }
   return true;
+}
+
+/// In a quiet cluster every node takes writes, every node reads them, and nothing is kept any more
+/// for somebody who may come back.
+void World::check_service(std::vector<std::string>& problems) {
+  std::vector<std::size_t> puts;
+  for (const cache::TableDefinition& table : options_.node.tables)
+    for (NodeIndex index = 0; index < size(); ++index)
+      if (nodes_[index]->up() && nodes_[index]->cache() != nullptr)
+        puts.push_back(put(index, table.name, "quiet" + std::to_string(history_.all().size())));
+  run_for(2500ms);
+  for (const std::size_t id : puts) {
+    const Operation& operation = history_.at(id);
+    if (!operation.acknowledged)
+      problems.push_back(fmt::format("n{} takes no writes in a quiet cluster: {}", operation.node,
+                                     operation.done() ? operation.error : "no answer"));
+    for (NodeIndex index = 0; index < size(); ++index)
+      if (nodes_[index]->up() && read(index, operation.table, operation.key) != operation.value)
+        problems.push_back(fmt::format("n{} does not read what n{} wrote when all was quiet", index,
+                                       operation.node));
+  }
+  // Who left while cut off is taken for dead: what is deleted is kept for its return.
+  const bool all_up =
+      std::all_of(nodes_.begin(), nodes_.end(), [](const auto& node) { return node->up(); });
+  const auto kept = [this] {
+    std::size_t count = 0;
+    for (const auto& node : nodes_)
+      if (node->up() && node->cache() != nullptr)
+        for (const cache::TableStatus& table : node->cache()->status(node->now()))
+          count += table.deletes_kept;
+    return count;
+  };
+  if (all_up && !run_until([&] { return kept() == 0; }, after_all_is_quiet, 500ms))
+    problems.push_back(fmt::format("{} deletes are kept for ever", kept()));
+  // Another node than the one that put a value again hears of it when it next looks its journal
+  // through; what stays after that the checker tells.
+  run_until([this] { return !holds_needless_records(*this); },
+            options_.node.unsplit.prune_every + 1s, 500ms);
 }
 
 std::vector<std::string> World::quiet(Duration limit) {
@@ -352,6 +295,9 @@ std::vector<std::string> World::quiet(Duration limit) {
   network_.quality(Quality{});
   for (NodeIndex index = 0; index < size(); ++index) {
     if (network_.paused(host(index))) resume(index);
+    network_.drift(host(index), 0);
+    nodes_[index]->slow_disk(options_.node.disk_most);
+    if (nodes_[index]->disk_broken()) crash(index);  // it was replaced by its mirror
     if (!nodes_[index]->up() && !nodes_[index]->has_left()) start(index);
   }
   const auto answered_all = [this] {
@@ -364,8 +310,9 @@ std::vector<std::string> World::quiet(Duration limit) {
     problems.push_back("not quiet in time:\n" + picture());
   run_for(5s);
   // Two clocks may differ for a moment about what has expired.
-  if (problems.empty() && !run_until([this] { return converged(); }, 1s))
+  if (problems.empty() && !run_until([this] { return converged(); }, options_.clock_tolerance))
     problems.push_back("not stable:\n" + picture());
+  if (problems.empty()) check_service(problems);
   for (std::string& problem : Checker(*this).all()) problems.push_back(std::move(problem));
   for (const auto& node : nodes_)
     if (node->most_queued() > most_queued)

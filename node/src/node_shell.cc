@@ -2,6 +2,7 @@
 // See node_shell.h.  This file: turns, the machine's effects, the transport's events.
 #include "node_shell.h"
 
+#include <boost/asio/bind_executor.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/assert.hpp>
 #include <cstdlib>
@@ -28,14 +29,15 @@ void Node::Impl::turn(const std::function<void(Now)>& work) {
   in_turn_ = false;
 }
 
+/// By way of the loop's own queue: a strand would run it before what is ready there.
 void Node::Impl::turn_soon() {
   if (in_turn_ || stopping_.happened() || std::exchange(turn_posted_, true)) return;
   tasks_.begin();
-  asio::post(strand_, [this] {
-    turn_posted_ = false;
-    turn([](Now) {});
-    tasks_.end();
-  });
+  asio::post(strand_.get_inner_executor(), asio::bind_executor(strand_, [this] {
+               turn_posted_ = false;
+               turn([](Now) {});
+               tasks_.end();
+             }));
 }
 
 void Node::Impl::end_turn(Now now) {

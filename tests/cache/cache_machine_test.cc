@@ -361,40 +361,6 @@ TEST(CacheMachine, ASlowPeerIsCutOverAndCatchesUp) {
   EXPECT_EQ(world.content("a"), world.content("b"));
 }
 
-TEST(CacheMachine, DurabilitySyncAcknowledgesWhatIsOnEveryDisk) {
-  TableDefinition durable;
-  durable.durability = Durability::sync;
-  World world;
-  for (const char* name : {"a", "b"}) world.start(name, {durable});
-  world.settle();
-  ASSERT_TRUE(world.put("a", "k", "0").value().acknowledged);
-  world.hold_disk("b", true);
-  const auto written = world.put("a", "k", "1", {}, {.deadline = 500ms});
-  EXPECT_TRUE(written.value().applied);
-  EXPECT_FALSE(written.value().acknowledged);
-  world.hold_disk("b", false);
-  world.settle();
-  EXPECT_TRUE(world.put("a", "k", "2").value().acknowledged);
-  world.crash("a");
-  world.crash("b");
-  world.start("a", {durable});
-  world.settle();
-  EXPECT_EQ(world.get("a", "k"), "2");
-}
-
-TEST(CacheMachine, AFailedDiskStopsAcknowledgingAndSaysSo) {
-  World world;
-  world.start("a");
-  world.settle();
-  world.put("a", "k", "0").value();
-  world.fail_disk("a");
-  world.put("a", "k", "1").value();
-  world.settle();
-  EXPECT_EQ(world.events("a", CacheEvent::Kind::alarm), 1);
-  EXPECT_FALSE(world.put("a", "k", "2"));
-  EXPECT_EQ(world.get("a", "k"), "1");
-}
-
 TEST(CacheMachine, ExpiredEntriesMissAtOnceAndTellOncePerNode) {
   World world;
   for (const char* name : {"a", "b"}) world.start(name);
@@ -540,6 +506,102 @@ TEST(CacheMachine, WhileAMemberIsAwayNothingIsForgotten) {
   world.run(30s);
   EXPECT_EQ(world.local("b", "k"), "-");
   EXPECT_EQ(world.status("a").deletes_kept, 0u);
+}
+
+TEST(CacheMachine, RestartsDoNotMakeVectorsPathsReportsOrDisksGrow) {
+  World world;
+  for (const char* name : {"a", "b", "c"}) world.start(name);
+  world.settle();
+  std::size_t early_bytes = 0, early_sent = 0;
+  for (int restart = 0; restart < 200; ++restart) {
+    const std::string name(1, static_cast<char>('a' + restart % 3));
+    const std::string other(1, static_cast<char>('a' + (restart + 1) % 3));
+    world.put(name, "of-" + name, std::to_string(restart)).value();
+    world.put(name, "gone", "x").value();
+    world.erase(name, "gone").value();
+    world.run(1s);
+    world.crash(name);
+    world.put(other, "while-away", std::to_string(restart)).value();
+    world.start(name);
+    world.run(8s);
+    ASSERT_TRUE(world.at(name).machine->ready()) << restart << world.picture();
+    ASSERT_LE(world.status(name).path.size(), 4u) << restart;
+    ASSERT_LE(world.origins(name), 12u) << restart;
+    if (restart != 20 && restart != 199) continue;
+    const std::size_t before = world.sent_bytes;
+    world.run(60s);
+    const std::size_t sent = world.sent_bytes - before;
+    if (restart == 20) {
+      early_bytes = world.disk_bytes(name);
+      early_sent = sent;
+    } else {
+      EXPECT_LE(world.disk_bytes(name), early_bytes + early_bytes / 4);
+      EXPECT_LE(sent, early_sent + early_sent / 4);
+    }
+  }
+  EXPECT_EQ(world.content("a"), world.content("b"));
+  EXPECT_EQ(world.content("a"), world.content("c"));
+  EXPECT_EQ(world.local("a", "of-b"), "199");
+  for (const char* name : {"a", "b", "c"}) {
+    EXPECT_EQ(world.events(name, CacheEvent::Kind::alarm), 0);
+  }
+}
+
+TEST(CacheMachine, AForgottenNodeThatReturnsJoinsEmptyAndItsWritesAreInItsJournal) {
+  for (const bool restarts : {false, true}) {
+    SCOPED_TRACE(restarts);
+    World world;
+    for (const char* name : {"a", "b", "c"}) world.start(name);
+    world.settle();
+    world.put("a", "deleted", "v").value();
+    world.put("a", "kept", "v").value();
+    world.put("a", "logged-out", "v").value();
+    world.settle();
+    world.split({{"a", "b"}, {"c"}});
+    world.run(1s);
+    world.put("c", "mine", "w").value();     // nobody else ever sees it
+    world.put("c", "deleted", "w").value();  // of an incarnation that the others delete
+    world.erase("c", "logged-out").value();
+    world.run(1s);
+    if (restarts) world.crash("c");
+    world.erase("a", "deleted").value();
+    world.forget("c");
+    world.run(20s);
+    EXPECT_EQ(world.status("a").deletes_kept, 0u);  // settled without c
+    if (restarts) world.start("c");
+    world.readmit("c");
+    world.heal();
+    world.run(10s);
+    ASSERT_TRUE(world.at("c").machine->ready()) << world.picture();
+    EXPECT_EQ(world.content("a"), "kept=v ") << world.picture();
+    EXPECT_EQ(world.content("b"), world.content("a"));
+    EXPECT_EQ(world.content("c"), world.content("a"));
+    EXPECT_EQ(world.journal("c"), 1u);  // "mine"; what was deleted needs no record
+    EXPECT_TRUE(world.put("c", "again", "1").value().everywhere);
+    EXPECT_EQ(world.local("a", "again"), "1");
+    world.run(30s);  // and it counts again
+    EXPECT_EQ(world.status("a").deletes_kept, 0u);
+    for (const char* name : {"a", "b", "c"}) {
+      EXPECT_EQ(world.events(name, CacheEvent::Kind::alarm), 0);
+    }
+  }
+}
+
+TEST(CacheMachine, ADeleteIsNewerThanWhatItDeletesWhateverTheClocks) {
+  World world;
+  for (const char* name : {"a", "b"}) world.start(name);
+  world.settle();
+  world.put("b", "k0", "v").value();
+  world.skew["a"] = 30s;  // its stamps are far ahead of what b's clock follows
+  world.put("a", "k", "v").value();
+  const Stamp put = world.at("b").machine->table("session")->find(Key("k").encoded(), {})->stamp;
+  Stamp removed;
+  world.at("b").all_changes = true;
+  world.erase("b", "k").value();
+  for (const CacheEvent& event : world.at("b").events) {
+    if (event.kind == CacheEvent::Kind::deleted) removed = event.stamp;
+  }
+  EXPECT_GT(removed, put);
 }
 
 TEST(CacheMachine, GarbageIsCountedAndIgnored) {

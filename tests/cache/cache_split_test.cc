@@ -279,20 +279,6 @@ TEST(Split, ClustersThatNeverMetJoinUnderTheOlderRoot) {
   EXPECT_EQ(world.content("a"), "of_a=1 of_b=1 ");
 }
 
-TEST(Split, ClustersThatNeverMetStayApartWhereTheyMayNotJoin) {
-  World world;
-  world.cache_options.auto_initialize_cluster = false;
-  world.cut("a", "b");
-  for (const char* name : {"a", "b"}) world.start(name, {session(OnSplit::merge)});
-  world.settle();
-  world.put("a", "of_a", "1").value();
-  world.put("b", "of_b", "1").value();
-  world.heal();
-  world.settle();
-  EXPECT_EQ(world.content("a"), "of_a=1 ");
-  EXPECT_EQ(world.status("a").apart.size(), 1u);
-}
-
 TEST(Split, AnUnacknowledgedPutOfTheLosingSideIsPutAgain) {
   World world;
   for (const char* name : {"a", "b", "c"}) world.start(name, {session(OnSplit::oldest)});

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "replication.pb.h"
+
 namespace muster::cache::testing {
 
 using namespace std::chrono_literals;
@@ -18,6 +20,17 @@ Result<void> MapImage::for_each(std::string_view table, Space space, const Visit
   if (found == content.end() || !found->second.contains(space)) return {};
   for (const auto& [key, value] : found->second.at(space)) visit(key, value);
   return {};
+}
+
+Result<std::optional<std::string>> MapImage::read(std::string_view table,
+                                                  std::string_view key) const {
+  const auto found = content.find(std::string(table));
+  if (found == content.end() || !found->second.contains(Space::entries)) {
+    return std::optional<std::string>();
+  }
+  const Rows& rows = found->second.at(Space::entries);
+  const auto row = rows.find(std::string(key));
+  return row == rows.end() ? std::nullopt : std::optional(row->second);
 }
 
 void MapImage::apply(const StoreBatch& batch) {
@@ -49,7 +62,7 @@ Verdict TestHealer::judge(Now, const TableDefinition& table, const Fork& fork) {
                                                                : Verdict::theirs_wins;
 }
 
-Healer::Record TestHealer::record(Now, const TableDefinition&, const SetAside& set_aside) {
+Healer::Record TestHealer::record(Now, const TableDefinition&, const SetAside& set_aside, bool) {
   aside.push_back(set_aside.key + "=" + std::string(set_aside.value.bytes));
   return {set_aside.key + "/" + std::to_string(set_aside.value.stamp.time) + "/" +
               node::to_string(set_aside.value.stamp.boot),
@@ -101,6 +114,22 @@ void World::crash(const std::string& name) {
 
 void World::lose_disk(const std::string& name) { disks_.erase(name); }
 
+void World::forget(const std::string& name) {
+  node::Membership::Status& status = membership_.nodes[NodeName::parse(name + "@host").value()];
+  if (status.admitted()) ++status.admissions;
+  islands_changed();
+}
+void World::readmit(const std::string& name) {
+  node::Membership::Status& status = membership_.nodes[NodeName::parse(name + "@host").value()];
+  if (!status.admitted()) ++status.admissions;
+  islands_changed();
+}
+void World::islands_changed() {
+  for (auto& [name, node] : nodes_) {
+    if (node->fabric->service != nullptr) node->fabric->service->island_changed(now_);
+  }
+}
+
 void World::cut(const std::string& a, const std::string& b) {
   cut_[std::minmax(a, b)] = true;
   rearm();
@@ -127,7 +156,16 @@ void World::heal() {
 }
 void World::freeze(const std::string& name, bool frozen) { at(name).frozen = frozen; }
 void World::hold_disk(const std::string& name, bool hold) { at(name).hold_disk = hold; }
-void World::fail_disk(const std::string& name) { at(name).disk_fails = true; }
+void World::fail_disk(const std::string& name) {
+  at(name).disk_fails = true;
+  set_disk(name, DiskState::failed, "the disk failed");
+}
+
+void World::set_disk(const std::string& name, DiskState state, const std::string& why) {
+  Node& node = at(name);
+  node.machine->disk_changed(now_, state, why);
+  node.machine->flush(now_);
+}
 
 /// A call that cannot be delivered any more is answered all the same.
 void World::drop_all(std::deque<Flying>& queue) {
@@ -243,7 +281,7 @@ bool World::step() {
   const StoreBatch batch = std::move(node.batches.front());
   node.batches.pop_front();
   if (!node.disk_fails) disks_[node.name].apply(batch);
-  node.machine->stored(now_, batch.table, batch.number, node.disk_fails);
+  if (!node.disk_fails) node.machine->stored(now_, batch.table, batch.number);
   node.machine->flush(now_);
   return true;
 }
@@ -365,6 +403,24 @@ std::string World::picture() {
     }
   }
   return text;
+}
+
+std::size_t World::origins(const std::string& node) {
+  const WorldFabric& fabric = *at(node).fabric;
+  wire::TableInfo info;
+  const auto reply = fabric.handlers.at("table_info")(now_, fabric.self(), "session");
+  info.ParseFromString(reply.value());
+  return static_cast<std::size_t>(info.vector_size());
+}
+
+std::size_t World::disk_bytes(const std::string& node) {
+  std::size_t bytes = 0;
+  for (const auto& [table, spaces] : disks_[node].content) {
+    for (const auto& [space, rows] : spaces) {
+      for (const auto& [key, value] : rows) bytes += key.size() + value.size();
+    }
+  }
+  return bytes;
 }
 
 int World::events(const std::string& node, CacheEvent::Kind kind) {

@@ -27,6 +27,8 @@ class MapImage final : public StoreImage {
 
   [[nodiscard]] std::vector<std::string> tables() const override;
   Result<void> for_each(std::string_view table, Space space, const Visit& visit) const override;
+  Result<std::optional<std::string>> read(std::string_view table,
+                                          std::string_view key) const override;
   void apply(const StoreBatch& batch);
 };
 
@@ -39,7 +41,8 @@ class TestHealer final : public Healer {
   std::vector<std::string> aside;
 
   Verdict judge(Now now, const TableDefinition& table, const Fork& fork) override;
-  Record record(Now now, const TableDefinition& table, const SetAside& set_aside) override;
+  Record record(Now now, const TableDefinition& table, const SetAside& set_aside,
+                bool speaks) override;
   void healed(Now, const HealReport& report) override { reports.push_back(report); }
 };
 
@@ -54,6 +57,8 @@ class World {
               bool healer = true);
   void crash(const std::string& name);  ///< What the disk had not yet is lost.
   void lose_disk(const std::string& name);
+  void forget(const std::string& name);  ///< Left or forgotten: a member no more.
+  void readmit(const std::string& name);
   Node& at(const std::string& name);
 
   void cut(const std::string& a, const std::string& b);
@@ -64,6 +69,7 @@ class World {
   void freeze(const std::string& name, bool frozen);  ///< Nothing reaches it, nothing leaves it.
   void hold_disk(const std::string& name, bool hold);
   void fail_disk(const std::string& name);
+  void set_disk(const std::string& name, DiskState state, const std::string& why);
 
   bool step();              ///< One random thing that is under way; false: nothing is.
   void run(Duration time);  ///< Until then, all that happens in it.
@@ -86,7 +92,9 @@ class World {
   std::string content(const std::string& node, const std::string& table = "session");
   std::size_t journal(const std::string& node, const std::string& table = "session");
   TableStatus status(const std::string& node, const std::string& table = "session");
-  std::string picture();  ///< Of all nodes, for a failed test.
+  std::string picture();                         ///< Of all nodes, for a failed test.
+  std::size_t origins(const std::string& node);  ///< In the vector of its session table.
+  std::size_t disk_bytes(const std::string& node);
   int events(const std::string& node, CacheEvent::Kind kind);
 
   CacheOptions cache_options;
@@ -151,7 +159,9 @@ struct World::Node final : CacheEffects {
   std::deque<StoreBatch> batches;  ///< Given, not yet durable.
   bool frozen = false, hold_disk = false, disk_fails = false;
   std::vector<CacheEvent> events;
+  bool all_changes = false;
 
+  [[nodiscard]] bool wants_changes() const override { return all_changes; }
   void store(StoreBatch batch) override { batches.push_back(std::move(batch)); }
   void report(Now, const CacheEvent& event) override { events.push_back(event); }
 };

@@ -177,15 +177,110 @@ TEST(Replica, LosingALineBringsBackWhatItHadOverwritten) {
   b.put("k", "new");
   b.put("born", "there");
   std::vector<std::string> aside;
-  b.replica.lose({root, Line{.id = 2, .parent = 1}}, {BootId{1}}, "test",
-                 [&](const SetAside& each) {
-                   aside.push_back(each.key + "=" + std::string(each.value.bytes));
-                 });
+  b.replica.lose({root, Line{.id = 2, .parent = 1}}, {BootId{1}}, [&](const SetAside& each) {
+    aside.push_back(each.key + "=" + std::string(each.value.bytes));
+  });
   EXPECT_EQ(b.get("k"), "old");
   EXPECT_EQ(b.get("born"), "-");
   EXPECT_EQ(aside.size(), 2u);
   b.replica.check_invariants();
   EXPECT_EQ(b.replica.table().digest(), a.replica.table().digest());
+}
+
+Line line_of(LineId id, LineId parent, std::uint64_t time) {
+  return Line{.id = id, .parent = parent, .stamp = {time, BootId{1}}};
+}
+
+TEST(Lines, PathsOfWhichOneIsPrunedFurtherAreComparedAsIfNeitherWere) {
+  const Line root = line_of(1, 0, 1), two = line_of(2, 1, 2), three = line_of(3, 2, 3),
+             four = line_of(4, 3, 4), other = line_of(9, 3, 5), old = line_of(8, 2, 3);
+  const Path whole{root, two, three, four}, pruned{root, three, four};
+  EXPECT_TRUE(valid_path(pruned));
+  EXPECT_FALSE(valid_path({root, two, four}));  // a gap elsewhere
+  EXPECT_EQ(relate(whole, pruned), Relation::equal);
+  EXPECT_EQ(relate({root, two, three}, pruned), Relation::ours_shorter);
+  EXPECT_EQ(relate(pruned, {root, two, three}), Relation::theirs_shorter);
+  EXPECT_EQ(relate({root}, pruned), Relation::ours_shorter);
+  EXPECT_EQ(relate({root, two, three, other}, pruned), Relation::siblings);
+  EXPECT_EQ(aligned({root, two, three, other}, pruned), (Path{root, three, other}));
+  EXPECT_EQ(relate({root, two}, pruned), Relation::ours_outdated);
+  EXPECT_EQ(relate(pruned, {root, two, old}), Relation::theirs_outdated);
+  EXPECT_EQ(relate({root, three}, {root, four}), Relation::ours_outdated);
+}
+
+TEST(Replica, AnOriginThatAllHaveInFullIsPrunedAndWhatComesOfItAgainIsKnown) {
+  Copy a(1), b(2), old(3);
+  const std::string created = a.put("k", "v");
+  const std::string removed = a.remove("k");
+  b.receive(created);
+  b.receive(removed);
+  old.receive(created);
+  const Vector old_vector = old.replica.seen();
+  const Vector all = b.replica.seen();
+  std::vector<OriginId> over;
+  for (const auto& [id, sequence] : all) over.push_back(id);
+  b.replica.prune(over);
+  b.replica.forget(Stamp{~std::uint64_t{0}, BootId{1}}, Timestamp{}, 10);
+  b.replica.check_invariants();
+  EXPECT_TRUE(b.replica.seen().empty());
+  EXPECT_EQ(b.replica.deletes().size(), 0u);
+  EXPECT_EQ(b.receive(created), Replica::Received::duplicate);
+  EXPECT_EQ(b.get("k"), "-");
+  EXPECT_TRUE(b.replica.knows_what_was_pruned(all, {}));
+  EXPECT_FALSE(b.replica.knows_what_was_pruned(old_vector, {}));  // digests, not the log
+  // And an old disk's buckets do not bring it back, whichever side compares.
+  b.replica.start_compare(old_vector, old.replica.origins());
+  b.replica.install("k", old.replica.table().row("k"), old_vector);
+  b.replica.finish_bucket(Table::bucket_of("k"), {"k"}, old_vector);
+  b.replica.finish_copy();
+  EXPECT_EQ(b.get("k"), "-");
+}
+
+TEST(Replica, LosingALineAfterOlderOnesWerePrunedKeepsTheirValues) {
+  Copy a(1);
+  const Line root = a.replica.path().front();
+  const Line two = line_of(2, 1, 2), three = line_of(3, 2, 3);
+  a.replica.follow({root, two}, {BootId{1}});
+  a.put("settled", "long ago");
+  a.replica.follow({root, two, three}, {BootId{1}});
+  std::vector<OriginId> over;
+  for (const auto& [id, sequence] : a.replica.seen()) over.push_back(id);
+  a.replica.prune(over);
+  a.replica.prune_lines(3);
+  EXPECT_EQ(a.replica.path().size(), 2u);
+  a.replica.follow({root, three, line_of(4, 3, 4)}, {BootId{1}});
+  a.put("mine", "lost");
+  a.replica.check_invariants();
+  int aside = 0;
+  a.replica.lose({root, three, line_of(5, 3, 5)}, {BootId{2}}, [&](const SetAside&) { ++aside; });
+  EXPECT_EQ(aside, 1);
+  EXPECT_EQ(a.get("settled"), "long ago");
+  EXPECT_EQ(a.get("mine"), "-");
+  a.replica.check_invariants();
+}
+
+TEST(Replica, ACopyThatWasGivenUpCoversNothingItDidNotAndItsContentIsNoLie) {
+  Copy a(1), b(2), c(3);
+  const std::string first = a.put("x", "1"), second = a.put("y", "2"), third = a.put("z", "3");
+  for (const std::string& each : {first, second, third}) b.receive(each);
+  c.receive(first);
+  const Vector before = c.replica.seen();
+  c.replica.start_compare(b.replica.seen(), b.replica.origins());
+  c.replica.install("z", b.replica.table().row("z"), b.replica.seen());
+  const std::string live = a.put("z", "4");
+  EXPECT_EQ(c.receive(live), Replica::Received::applied);
+  EXPECT_TRUE(c.replica.covered() == before);
+  c.replica.abandon_copy(b.replica.seen());
+  EXPECT_TRUE(c.replica.seen() == before);
+  EXPECT_TRUE(c.replica.content_ahead());  // its digest says nothing
+  EXPECT_EQ(c.get("z"), "4");
+  EXPECT_EQ(c.get("y"), "-");
+  const std::string removed = a.remove("z");
+  for (const std::string& each : {removed, second, third, live}) c.receive(each);
+  EXPECT_EQ(c.get("z"), "-");
+  EXPECT_EQ(c.get("y"), "2");
+  EXPECT_FALSE(c.replica.content_ahead());
+  EXPECT_EQ(c.replica.table().digest(), a.replica.table().digest());
 }
 
 TEST(Replica, OperationsAreProtobufAsDescribed) {

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 #include <random>
 
@@ -23,9 +24,26 @@ constexpr Timestamp start{seconds(1'700'000'000)};
 struct Mode {
   bool keep_before;
   bool scans;
+  bool drops = false;
   friend void PrintTo(const Mode& mode, std::ostream* out) {
-    *out << (mode.keep_before ? "keep_before" : "newest_only") << (mode.scans ? "_scanned" : "");
+    *out << (mode.keep_before ? "keep_before" : "newest_only") << (mode.scans ? "_scanned" : "")
+         << (mode.drops ? "_dropped" : "");
   }
+};
+
+/// Rows as a disk has them: of the moment when they were stored.
+class MapSource final : public ValueSource {
+ public:
+  Result<std::string> row(std::string_view key) const override {
+    const auto found = rows.find(key);
+    return found == rows.end() ? std::string() : found->second;
+  }
+  void store_and_drop(Table& table, const std::string& key) {
+    rows[key] = table.row(key);
+    table.drop_value(key);
+    EXPECT_EQ(table.row(key), rows[key]);
+  }
+  std::map<std::string, std::string, std::less<>> rows;
 };
 
 /// A random history of operations.  An operation is a function of its stamp, as in life.
@@ -249,9 +267,12 @@ TEST_P(TableModelTest, AgreesOverAHundredThousandOperations) {
   const Table::Options options{.ordered = GetParam().scans, .keep_before = GetParam().keep_before};
   Table table(options);
   TableModel model(options.keep_before);
+  const auto source = std::make_shared<MapSource>();
+  table.set_source(source);
   for (int i = 0; i < 100'000 && !testing::Test::HasFailure(); ++i) {
     SCOPED_TRACE("seed " + std::to_string(seed) + " step " + std::to_string(i));
     step(table, model, history);
+    if (GetParam().drops) source->store_and_drop(table, history.key());
     if (i % 2000 == 0) expect_same(table, model, options, history, GetParam().scans);
   }
   for (auto& [key, versions] : TableModel(model).keys) {
@@ -264,7 +285,8 @@ TEST_P(TableModelTest, AgreesOverAHundredThousandOperations) {
 
 INSTANTIATE_TEST_SUITE_P(Modes, TableModelTest,
                          testing::Values(Mode{true, true}, Mode{true, false}, Mode{false, true},
-                                         Mode{false, false}));
+                                         Mode{false, false}, Mode{true, true, true},
+                                         Mode{false, false, true}));
 
 /// The same changes in any order, any number of times each, come to the same.
 TEST(TableTest, TheOrderAndNumberOfArrivalsDoNotMatter) {

@@ -6,6 +6,9 @@
 
 #include <array>
 #include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
 #include <random>
 #include <thread>
 
@@ -72,9 +75,37 @@ void read_until(const Table& table, std::uint64_t seed, const std::atomic<bool>&
   }
 }
 
-TEST(TableThreadsTest, ReadersSeeWholeValuesWhileTheOwnerWrites) {
+/// A disk that commits in an instant.
+class LockedRows final : public ValueSource {
+ public:
+  Result<std::string> row(std::string_view key) const override {
+    const std::scoped_lock guard(lock_);
+    const auto found = rows_.find(key);
+    return found == rows_.end() ? std::string() : found->second;
+  }
+  void store_and_drop(Table& table, const std::string& key) {
+    std::string row = table.row(key);
+    {
+      const std::scoped_lock guard(lock_);
+      if (row.empty()) {
+        rows_.erase(key);
+      } else {
+        rows_[key] = std::move(row);
+      }
+    }
+    table.drop_value(key);
+  }
+
+ private:
+  mutable std::mutex lock_;
+  std::map<std::string, std::string, std::less<>> rows_;
+};
+
+void read_while_writing(bool drops) {
   constexpr std::uint64_t seed = 4;
   Table table({});
+  const auto source = std::make_shared<LockedRows>();
+  table.set_source(source);
   std::atomic<bool> over = false;
   std::atomic<std::uint64_t> torn = 0;
   std::array<std::thread, 4> readers;
@@ -82,11 +113,18 @@ TEST(TableThreadsTest, ReadersSeeWholeValuesWhileTheOwnerWrites) {
     readers[i] = std::thread([&, i] { read_until(table, seed + i, over, torn); });
   }
   std::mt19937_64 random(seed);
-  for (std::uint64_t clock = 1; clock <= 60'000; ++clock) write(table, random, clock);
+  for (std::uint64_t clock = 1; clock <= 60'000; ++clock) {
+    write(table, random, clock);
+    if (drops) source->store_and_drop(table, key_of(random() % keys));
+  }
   over = true;
   for (std::thread& reader : readers) reader.join();
   EXPECT_EQ(torn, 0u) << "seed " << seed;
 }
+
+TEST(TableThreadsTest, ReadersSeeWholeValuesWhileTheOwnerWrites) { read_while_writing(false); }
+
+TEST(TableThreadsTest, ReadersSeeWholeValuesWhileTheyMoveToDisk) { read_while_writing(true); }
 
 }  // namespace
 }  // namespace muster::cache

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: MIT
-// Untrusted: operations and rows from a peer, rows and journal records from a disk.  The first byte
-// chooses the decoder; what decodes must encode to something that decodes to the same.
+// Untrusted: operations, rows and parts of a copy from a peer, rows and journal records from a
+// disk.  The first byte chooses the decoder; what decodes must encode to something that decodes to
+// the same.
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
 
+#include "copy_codec.h"
 #include "muster/cache/key.h"
 #include "muster/cache/table.h"
 #include "operation.h"
 #include "table_row.h"
+#include "wire_format.h"
 
 using namespace muster::cache;
 
@@ -35,6 +38,23 @@ void check_row(std::string_view bytes) {
   assert(again && encode_row(*again) == row);
 }
 
+void check_part(std::string_view bytes) {
+  BucketPart part, again;
+  if (!read_bucket(bytes, part)) return;
+  BucketWriter writer;
+  std::string message;
+  writer.begin(part.number, part.same);
+  for (const auto& [key, row] : part.entries) writer.add_entry(key, row);
+  for (const auto& each : part.deletes) writer.add_delete(each.key, each.created, each.stamp);
+  writer.end(part.last, message);
+  wire_format::Reader outer(message);
+  assert(outer.next());
+  wire_format::Reader inner(outer.bytes());
+  assert(inner.next() && read_bucket(inner.bytes(), again));
+  assert(again.number == part.number && again.entries == part.entries);
+  assert(again.deletes.size() == part.deletes.size() && again.last == part.last);
+}
+
 // Two rows, merged in either order, give the same content.
 void check_merge(std::string_view bytes) {
   if (bytes.empty()) return;
@@ -52,7 +72,7 @@ void check_merge(std::string_view bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
-  switch (data[0] % 4) {
+  switch (data[0] % 5) {
     case 0:
       check_operation(bytes);
       break;
@@ -61,6 +81,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       break;
     case 2:
       check_merge(bytes);
+      break;
+    case 4:
+      check_part(bytes);
       break;
     default:
       (void)Key::decode(bytes);

@@ -93,9 +93,9 @@ class BrokenHealer : public cache::Healer {
                        const cache::Fork& fork) override {
     return judge_ ? judge_(fork) : real_.judge(now, table, fork);
   }
-  Record record(Now now, const cache::TableDefinition& table,
-                const cache::SetAside& aside) override {
-    Record record = real_.record(now, table, aside);
+  Record record(Now now, const cache::TableDefinition& table, const cache::SetAside& aside,
+                bool speaks) override {
+    Record record = real_.record(now, table, aside, speaks);
     if (!keeps_journal_) record.key = "one for all";
     return record;
   }

@@ -134,5 +134,24 @@ TEST(Restart, AClockThatWentBackOverARestartLosesNoWrite) {
   });
 }
 
+TEST(Restart, WhoStoodStillServesNothingOldWhateverComesFirst) {
+  for_each_seed(60, [](std::uint64_t seed) {
+    Stage world(seed, world_of(2 + seed % 3));
+    ASSERT_TRUE(start_cluster(*world)) << world->picture();
+    world->put(0, "session", "key");
+    world->run_for(2s);
+    world->pause(1);
+    world->run_for(world->random().between(3500ms, 20s));
+    const std::size_t id = world->put(0, "session", "key");
+    world->run_for(world->random().between(0s, 3s));
+    ASSERT_TRUE(world->history().at(id).acknowledged);
+    world->resume(1);
+    const auto answer = [&] { return world->read(1, "session", "key"); };
+    EXPECT_TRUE(world->run_until([&] { return answer().has_value(); }, 10s, 1ms));
+    EXPECT_EQ(answer(), world->history().at(id).value);
+    EXPECT_EQ(joined(world->quiet()), "");
+  });
+}
+
 }  // namespace
 }  // namespace muster::lab

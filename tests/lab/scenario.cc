@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
 #include <iostream>
 
 namespace muster::lab {
@@ -26,9 +27,12 @@ void tell_replay() {
   const testing::TestInfo* test = testing::UnitTest::GetInstance()->current_test_info();
   const std::string name =
       test == nullptr ? "*" : std::string(test->test_suite_name()) + "." + test->name();
-  std::cerr << "\nreplay: MUSTER_SEED=" << seed_on_stage
-            << " tests/lab/lab_tests --gtest_filter=" << name << "\n";
+  std::cerr << "\nreplay: MUSTER_SEED=" << seed_on_stage << " "
+            << std::filesystem::read_symlink("/proc/self/exe").string()
+            << " --gtest_filter=" << name << "\n";
 }
+
+}  // namespace
 
 void tell_trace() {
   if (!replaying() || on_stage == nullptr) return;
@@ -36,6 +40,8 @@ void tell_trace() {
   const std::string text = on_stage->trace().text();
   std::cerr << text.substr(text.size() > tail_bytes ? text.size() - tail_bytes : 0) << std::flush;
 }
+
+namespace {
 
 // An assertion of a machine ends the process: say at which seed.
 extern "C" void say_where(int signal) {
@@ -63,11 +69,12 @@ Stage::~Stage() {
   on_stage = nullptr;
 }
 
-void for_each_seed(std::size_t count, const std::function<void(std::uint64_t)>& scenario) {
+void for_each_seed(std::size_t count, const std::function<void(std::uint64_t)>& scenario,
+                   const char* count_variable) {
   std::signal(SIGABRT, say_where);
   std::uint64_t first = 1;
   std::uint64_t last = count;
-  if (const std::uint64_t seeds = number_from("MUSTER_SEEDS")) last = seeds;
+  if (const std::uint64_t seeds = number_from(count_variable)) last = seeds;
   if (const std::uint64_t seed = number_from("MUSTER_SEED")) first = last = seed;
   for (std::uint64_t seed = first; seed <= last; ++seed) {
     seed_on_stage = seed;
@@ -84,9 +91,34 @@ void for_each_seed(std::size_t count, const std::function<void(std::uint64_t)>& 
 
 namespace {
 
+/// True when it was one of those.
+bool one_more(World& world, const Traffic& traffic, NodeIndex node) {
+  Random& random = world.random();
+  const double dice = random.unit();
+  if (dice >= traffic.reads + traffic.takes + traffic.if_present) return false;
+  const std::string hot = "hot" + std::to_string(random.index(traffic.hot_keys));
+  const std::string plain = "plain" + std::to_string(random.index(traffic.hot_keys));
+  const std::uint64_t kind = random.below(4);
+  if (!world.node(node).up() || world.node(node).cache() == nullptr) return true;
+  if (dice >= traffic.reads + traffic.takes) {
+    world.put(node, traffic.table, hot, {}, cache::Write::If::present);
+  } else if (dice >= traffic.reads) {
+    world.take(node, traffic.table, hot);
+  } else if (kind == 0) {
+    world.put(node, traffic.table, plain);
+  } else if (kind == 1) {
+    world.look_at_batches(node);
+  } else {
+    world.get(node, traffic.table, kind == 2 ? plain : hot);
+  }
+  return true;
+}
+
 void one_operation(World& world, const Traffic& traffic, std::size_t number) {
   Random& random = world.random();
   const NodeIndex node = random.index(world.size());
+  const bool more = traffic.reads + traffic.takes + traffic.if_present > 0;
+  if (more && one_more(world, traffic, node)) return;
   const bool unique = random.chance(traffic.unique);
   const std::string hot = "hot" + std::to_string(random.index(traffic.hot_keys));
   const double dice = random.unit();
@@ -100,8 +132,10 @@ void one_operation(World& world, const Traffic& traffic, std::size_t number) {
   } else if (dice < traffic.removes + traffic.touches) {
     world.touch(node, traffic.table, hot, ttl);
   } else if (dice < traffic.removes + traffic.touches + traffic.batches) {
-    world.write(node, traffic.table, {hot, "pair" + std::to_string(number)},
-                {"hot" + std::to_string(random.index(traffic.hot_keys)) + "x"});
+    const std::string pair = "pair" + std::to_string(number);
+    const std::string left = "hot" + std::to_string(random.index(traffic.hot_keys)) + "x";
+    const bool whole = more && random.chance(0.7);  // keys that nothing else writes
+    world.write(node, traffic.table, {whole ? pair + "b" : hot, pair}, {left});
   } else {
     world.put(node, traffic.table, hot, expires ? std::optional(ttl) : std::nullopt);
   }

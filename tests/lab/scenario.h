@@ -21,6 +21,8 @@
 
 namespace muster::lab {
 
+/// While one seed is replayed: what happened on stage so far.
+void tell_trace();
 /// True while one seed is replayed.
 [[nodiscard]] bool replaying();
 
@@ -39,7 +41,8 @@ class Stage {
 };
 
 /// Calls `scenario` with seeds 1 to `count`, or as the environment says.
-void for_each_seed(std::size_t count, const std::function<void(std::uint64_t)>& scenario);
+void for_each_seed(std::size_t count, const std::function<void(std::uint64_t)>& scenario,
+                   const char* count_variable = "MUSTER_SEEDS");
 
 /// One per line, empty when all is well.
 [[nodiscard]] std::string joined(const std::vector<std::string>& problems);
@@ -58,6 +61,10 @@ struct Traffic {
   double touches = 0.1;
   double expiring = 0.2;  ///< Share of puts with a ttl.
   double batches = 0.1;
+  // Beside the operations above, of all that happens:
+  double reads = 0;       ///< By clients that stay on their node; some look for half a batch.
+  double takes = 0;       ///< Of a hot key.
+  double if_present = 0;  ///< Puts of a hot key that must be there.
 };
 /// Schedules it for the next `span`, at nodes that are up when each operation is due.
 void drive(World& world, Duration span, const Traffic& traffic = {});

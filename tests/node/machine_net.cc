@@ -146,7 +146,15 @@ void Net::resume(std::size_t index) {
 }
 
 Duration Net::hop(Pipe& pipe, int from) {
-  const Duration delay = std::chrono::microseconds(200 + random(800));
+  Duration delay = std::chrono::microseconds(200 + random(800));
+  const auto chance = [this](double share) {
+    return static_cast<double>(random(1'000'000)) < share * 1e6;
+  };
+  for (Duration doze = 200ms; loss_ > 0 && chance(loss_);) {
+    const bool tail = chance(0.2);
+    delay += tail ? doze : 2ms;
+    if (tail) doze = std::min<Duration>(2 * doze, 60s);
+  }
   pipe.busy_until[from] = std::max(pipe.busy_until[from] + 1us, time_ + delay);
   return pipe.busy_until[from];
 }

@@ -56,6 +56,8 @@ class Net {
   void pause(std::size_t host);
   void resume(std::size_t host);
   void rearm(std::size_t host);
+  /// Of segments: mostly the next ones tell TCP of it, sometimes only time, 200 ms and doubling.
+  void lose(double share) { loss_ = share; }
 
   [[nodiscard]] bool meshed(const std::vector<std::size_t>& hosts);
   [[nodiscard]] bool meshed();
@@ -103,6 +105,7 @@ class Net {
   std::map<std::pair<std::size_t, LinkId>, std::pair<std::shared_ptr<Pipe>, int>> ends_;
   std::set<std::pair<std::size_t, std::size_t>> blocked_;
   std::uint64_t checks_ = 0;
+  double loss_ = 0;
 };
 
 struct Net::Host final : NodeEffects {

@@ -47,13 +47,16 @@ RedisClient::RedisClient(std::uint16_t port) {
 }
 
 std::string RedisClient::ask(const std::vector<std::string>& command) {
+  return send(command) ? read_reply() : "!cannot send";
+}
+
+bool RedisClient::send(const std::vector<std::string>& command) {
   std::string request = "*" + std::to_string(command.size()) + "\r\n";
   for (const auto& word : command) {
     request += "$" + std::to_string(word.size()) + "\r\n" + word + "\r\n";
   }
   stream_.expires_after(5s);
-  if (!(stream_ << request << std::flush)) return "!cannot send";
-  return read_reply();
+  return static_cast<bool>(stream_ << request << std::flush);
 }
 
 std::string RedisClient::read_reply() {

@@ -18,10 +18,11 @@ class RedisClient {
   /// "+OK", "-ERR ...", ":1" as they came; of a bulk string its bytes; "(nil)"; of an array its
   /// elements, one a line.
   std::string ask(const std::vector<std::string>& command);
-
- private:
+  /// The halves of ask().
+  bool send(const std::vector<std::string>& command);
   std::string read_reply();
 
+ private:
   boost::asio::ip::tcp::iostream stream_;
 };
 

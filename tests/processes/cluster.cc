@@ -18,7 +18,7 @@ TestNode::TestNode(Cluster& cluster, std::string base)
       base_(std::move(base)),
       port_(free_ports(2)) {}
 
-void TestNode::start(const std::vector<std::string>& more) {
+void TestNode::start(const std::vector<std::string>& more, const Environment& also) {
   std::vector<std::string> command{muster_program(),
                                    "start",
                                    cluster_.configuration().string(),
@@ -34,12 +34,14 @@ void TestNode::start(const std::vector<std::string>& more) {
                                    cookie_file};
   command.insert(command.end(), more.begin(), more.end());
   process_.reset();
-  process_ = std::make_unique<Process>(command, cluster_.environment(),
-                                       cluster_.directory() / (base_ + ".log"));
+  Environment environment = cluster_.environment();
+  environment.insert(also.begin(), also.end());
+  process_ =
+      std::make_unique<Process>(command, environment, cluster_.directory() / (base_ + ".log"));
 }
 
-void TestNode::start_ready(const std::vector<std::string>& more) {
-  start(more);
+void TestNode::start_ready(const std::vector<std::string>& more, const Environment& also) {
+  start(more, also);
   EXPECT_TRUE(eventually(20s, [this] { return ready() || !process_->running(); }));
   EXPECT_TRUE(process_->running()) << name() << " has ended";
 }

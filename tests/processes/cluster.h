@@ -24,10 +24,10 @@ class TestNode {
  public:
   TestNode(Cluster& cluster, std::string base);
 
-  /// `more`: further flags.  Does not wait for anything.
-  void start(const std::vector<std::string>& more = {});
+  /// `more`: further flags; `also`: further environment.  Does not wait for anything.
+  void start(const std::vector<std::string>& more = {}, const Environment& also = {});
   /// Starts and waits until it is ready; a failed expectation when it is not within 20 s.
-  void start_ready(const std::vector<std::string>& more = {});
+  void start_ready(const std::vector<std::string>& more = {}, const Environment& also = {});
   [[nodiscard]] bool ready() const;
 
   /// A verb of the command line, spoken to this node.

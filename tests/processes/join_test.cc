@@ -40,17 +40,20 @@ struct ShortLived {
     not_after = Clock::now();
   }
 
-  // Reads until it is gone: there as long as it lives, and not any longer.
+  // Reads until it is gone: there as long as it lives, and not any longer.  Nodes measure each
+  // other's clocks over links and agree no better than a loaded machine lets them.
+  static constexpr auto clocks_agree = 100ms;
   void expect_to_be_seen_expiring_on(const TestNode& node) const {
     std::string answer;
     while (Clock::now() < not_after + ttl + 2s) {
       const auto asked = Clock::now();
       answer = node.redis({"GET", key});
-      if (answer != "short" || asked >= not_after + ttl) break;
+      if (answer != "short" || asked >= not_after + ttl + clocks_agree) break;
       pause_briefly();
     }
     EXPECT_EQ(answer, "(nil)") << key << " on " << node.name();
-    EXPECT_GE(Clock::now(), not_before + ttl) << key << " is gone too early on " << node.name();
+    EXPECT_GE(Clock::now() + clocks_agree, not_before + ttl)
+        << key << " is gone too early on " << node.name();
   }
 
   std::string key;

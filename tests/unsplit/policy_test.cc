@@ -66,6 +66,8 @@ TEST(SplitPolicy, OnlyTheSessionTableMayBeSetAsideWithoutBeingAskedFor) {
   EXPECT_EQ(rule_for(jobs, {.all = true}), Rule::oldest);
   jobs.on_split = cache::OnSplit::merge;
   EXPECT_EQ(rule_for(jobs, {}), Rule::merge);
+  jobs.on_split = cache::OnSplit::custom;
+  EXPECT_EQ(rule_for(jobs, {}), Rule::custom);
 }
 
 /// A random tree of lines; a leaf's path is what an island would stand on.

@@ -24,8 +24,8 @@ class UnsplitMachineTest : public ::testing::Test {
         [](node::BootId boot) { return boot.value == 10 ? "a@127.0.0.1" : ""; });
   }
 
-  const cache::Fork fork = fork_of(path({line(1, 1, 10), line(2, 1, 10)}),
-                                   path({line(1, 1, 10), line(3, 2, 20)}));
+  const cache::Fork fork =
+      fork_of(path({line(1, 1, 10), line(2, 1, 10)}), path({line(1, 1, 10), line(3, 2, 20)}));
   const cache::TableDefinition session;
   const cache::TableDefinition jobs{.name = "jobs"};
   std::vector<Heal> told;
@@ -36,8 +36,8 @@ TEST_F(UnsplitMachineTest, AForeignTableStaysApartWithTheModelsErrorToldOnce) {
   EXPECT_EQ(unsplit.judge({}, jobs, fork), Verdict::apart);
   EXPECT_EQ(unsplit.judge({}, jobs, fork), Verdict::apart);
   ASSERT_EQ(told.size(), 1u);
-  EXPECT_TRUE(told[0].text.starts_with(
-      "Can't force reload unexpected tables [jobs] to heal b@127.0.0.1"));
+  EXPECT_TRUE(
+      told[0].text.starts_with("Can't force reload unexpected tables [jobs] to heal b@127.0.0.1"));
 }
 
 TEST_F(UnsplitMachineTest, FlushTablesAllowsTheTableToBeHealed) {
@@ -67,14 +67,33 @@ TEST_F(UnsplitMachineTest, AHealIsRememberedWithWinnerRuleAndCount) {
   EXPECT_EQ(heal.set_aside, 3u);
 }
 
-TEST_F(UnsplitMachineTest, AHealedTableMaySplitAndBeRefusedAgain) {
+TEST_F(UnsplitMachineTest, AForkIsRefusedOnceWhateverLinesFollowAndTheNextForkAnew) {
   auto unsplit = machine({});
-  auto refused = fork;
-  refused.table = "jobs";
-  std::ignore = unsplit.judge({}, jobs, refused);
-  unsplit.healed({}, {.fork = refused, .verdict = Verdict::ours_wins});
-  std::ignore = unsplit.judge({}, jobs, refused);
-  EXPECT_EQ(told.size(), 3u);
+  std::ignore = unsplit.judge({}, jobs, fork);
+  const auto longer = fork_of(path({line(1, 1, 10), line(2, 1, 10), line(5, 1, 10)}),
+                              path({line(1, 1, 10), line(3, 2, 20)}));
+  std::ignore = unsplit.judge({}, jobs, longer);
+  EXPECT_EQ(told.size(), 1u);
+  const auto next =
+      fork_of(path({line(1, 1, 10), line(6, 1, 10)}), path({line(1, 1, 10), line(7, 2, 20)}));
+  std::ignore = unsplit.judge({}, jobs, next);
+  EXPECT_EQ(told.size(), 2u);
+  EXPECT_EQ(unsplit.totals().at("jobs").refusals, 2u);
+}
+
+TEST_F(UnsplitMachineTest, TotalsAddUpAndNameTheLastWinner) {
+  auto unsplit = machine({});
+  const auto verdict = unsplit.judge({}, session, fork);
+  using namespace std::chrono_literals;
+  unsplit.healed({}, {.fork = fork, .verdict = verdict, .set_aside = 3, .took = 2s});
+  unsplit.healed({}, {.fork = fork, .verdict = verdict, .took = 1s, .complete = false});
+  const auto& totals = unsplit.totals().at("session");
+  EXPECT_EQ(totals.heals, 2u);
+  EXPECT_EQ(totals.cut_off, 1u);
+  EXPECT_EQ(totals.took, Duration(3s));
+  EXPECT_EQ(totals.last_took, Duration(1s));
+  EXPECT_EQ(totals.last_winner, "a@127.0.0.1");
+  EXPECT_NE(told.back().text.find("cut off"), std::string::npos);
 }
 
 TEST_F(UnsplitMachineTest, KeepsABoundedNumberOfHeals) {

@@ -28,25 +28,29 @@ std::string row_prefix(std::string_view key) {
   return row;
 }
 
-cache::Healer::Record encode(const cache::SetAside& aside, Timestamp at) {
+cache::Healer::Record encode(const JournalEntry& entry) {
   disk::SetAside record;
   record.set_version(format_version);
-  record.set_key(aside.key);
-  record.set_value(std::string(aside.value.bytes));
-  record.set_stamp_time(aside.value.stamp.time);
-  record.set_stamp_boot(aside.value.stamp.boot.value);
-  record.set_created_boot(aside.created.origin.boot.value);
-  record.set_created_number(aside.created.origin.number);
-  record.set_created_sequence(aside.created.sequence);
-  record.set_line(aside.value.line);
-  record.set_expiry(microseconds(aside.value.expiry));
-  record.set_set_aside(microseconds(at));
-  record.set_why(aside.why);
+  record.set_key(entry.key);
+  record.set_value(entry.value);
+  record.set_stamp_time(entry.stamp.time);
+  record.set_stamp_boot(entry.stamp.boot.value);
+  record.set_created_boot(entry.created.origin.boot.value);
+  record.set_created_number(entry.created.origin.number);
+  record.set_created_sequence(entry.created.sequence);
+  record.set_line(entry.line);
+  record.set_expiry(microseconds(entry.expiry));
+  record.set_set_aside(microseconds(entry.set_aside));
+  record.set_why(entry.why);
+  record.set_writer(entry.writer);
+  record.set_before_time(entry.before.time);
+  record.set_before_boot(entry.before.boot.value);
+  record.set_to_merge(entry.to_merge);
 
   cache::Healer::Record result;
-  result.key = row_prefix(aside.key);
-  append_big_endian(result.key, aside.value.stamp.time);
-  append_big_endian(result.key, aside.value.stamp.boot.value);
+  result.key = row_prefix(entry.key);
+  append_big_endian(result.key, entry.stamp.time);
+  append_big_endian(result.key, entry.stamp.boot.value);
   record.SerializeToString(&result.value);
   return result;
 }
@@ -69,6 +73,9 @@ Result<JournalEntry> decode(std::string_view row, std::string_view record) {
   entry.expiry = timestamp(read.expiry());
   entry.set_aside = timestamp(read.set_aside());
   entry.why = read.why();
+  entry.writer = read.writer();
+  entry.before = {.time = read.before_time(), .boot = {read.before_boot()}};
+  entry.to_merge = read.to_merge();
   return entry;
 }
 

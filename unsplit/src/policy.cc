@@ -17,6 +17,8 @@ std::string_view to_string(Rule rule) {
       return "largest";
     case Rule::merge:
       return "merge";
+    case Rule::custom:
+      return "custom";
     case Rule::none:
       return "none";
     case Rule::unexpected:
@@ -35,6 +37,8 @@ Rule rule_for(const cache::TableDefinition& table, const FlushTables& flush) {
       return Rule::largest;
     case OnSplit::majority:
       return Rule::largest;  // The smaller island could not write; whoever could, stays.
+    case OnSplit::custom:
+      return Rule::custom;
     case OnSplit::none:
       return Rule::none;
     case OnSplit::automatic:

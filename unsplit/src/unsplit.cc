@@ -2,7 +2,7 @@
 #include "muster/unsplit/unsplit.h"
 
 #include <boost/asio.hpp>
-#include <cassert>
+#include <optional>
 #include <utility>
 
 #include "muster/cache/cache.h"
@@ -22,8 +22,10 @@ class Unsplit::Impl : public std::enable_shared_from_this<Unsplit::Impl> {
             [this](node::BootId boot) { return name_of(boot); }),
         timer_(cache.node().strand()) {
     machine_.attach(cache_.machine());
-    cache_.on_event(
-        [this](Now now, const cache::CacheEvent& event) { machine_.on_event(now, event); });
+    cache_.on_event([this](Now now, const cache::CacheEvent& event) {
+      machine_.on_event(now, event);
+      arm();
+    });
   }
 
   void run() { arm(); }
@@ -58,21 +60,22 @@ class Unsplit::Impl : public std::enable_shared_from_this<Unsplit::Impl> {
     co_await on_strand<bool>(std::move(work));
   }
 
-  [[nodiscard]] Now now() const {
-    return {.mono = std::chrono::steady_clock::now(), .wall = cache_.time()};
-  }
-
   cache::Cache& cache_;
   Log log_;
   UnsplitMachine machine_;
-  std::function<void(const Heal&)> handler_;
+  std::vector<std::function<void(const Heal&)>> handlers_;
 
  private:
   void arm() {
-    timer_.expires_at(machine_.next_wake());
-    timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
-      if (error || self->stopped_) return;
-      self->machine_.wake(self->now());
+    const Instant due = machine_.next_wake();
+    if (stopped_ || (armed_ && due >= *armed_)) return;
+    armed_ = due;
+    timer_.expires_at(due);  // Cancels the wait before it.
+    timer_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
+      const auto self = weak.lock();
+      if (error || !self || self->stopped_) return;
+      self->armed_.reset();
+      self->cache_.node().turn([&](Now now) { self->machine_.wake(now); });
       self->arm();
     });
   }
@@ -84,7 +87,8 @@ class Unsplit::Impl : public std::enable_shared_from_this<Unsplit::Impl> {
       log_.warn("{}", heal.text);
     else
       log_.info("{}", heal.text);
-    if (handler_) handler_(heal);
+    for (const auto& handler : handlers_) handler(heal);
+    arm();
   }
 
   [[nodiscard]] std::string name_of(node::BootId boot) const {
@@ -94,6 +98,7 @@ class Unsplit::Impl : public std::enable_shared_from_this<Unsplit::Impl> {
   }
 
   asio::steady_timer timer_;
+  std::optional<Instant> armed_;
   bool stopped_ = false;
 };
 
@@ -108,6 +113,13 @@ asio::awaitable<std::vector<Heal>> Unsplit::heals() const {
   std::function<void(std::function<void(std::vector<Heal>)>)> work =
       [impl = impl_](const auto& done) { done(impl->machine_.heals()); };
   co_return co_await impl_->on_strand<std::vector<Heal>>(std::move(work));
+}
+
+asio::awaitable<Unsplit::Totals> Unsplit::totals() const {
+  std::function<void(std::function<void(Totals)>)> work = [impl = impl_](const auto& done) {
+    done(impl->machine_.totals());
+  };
+  co_return co_await impl_->on_strand<Totals>(std::move(work));
 }
 
 asio::awaitable<std::vector<JournalEntry>> Unsplit::journal(std::string table) const {
@@ -130,7 +142,7 @@ asio::awaitable<Result<void>> Unsplit::replay(std::string table, std::string row
 }
 
 void Unsplit::on_heal(std::function<void(const Heal&)> handler) {
-  impl_->handler_ = std::move(handler);
+  impl_->handlers_.push_back(std::move(handler));
 }
 
 asio::awaitable<void> Unsplit::stop() { co_await impl_->stop(); }

@@ -7,24 +7,19 @@
 #include <cassert>
 #include <chrono>
 
+#include "put_of.h"
+
 namespace muster::unsplit {
+namespace {
+
+/// Those that do not merge a value themselves look for the result.
+constexpr Duration tidy_after = std::chrono::seconds(2);
+
+}  // namespace
 
 using cache::Fork;
-using cache::SplitContext;
 using cache::TableDefinition;
 using cache::Verdict;
-
-std::string_view to_string(SplitContext context) {
-  switch (context) {
-    case SplitContext::running_partitioned_network:
-      return "running_partitioned_network";
-    case SplitContext::starting_partitioned_network:
-      return "starting_partitioned_network";
-    case SplitContext::never_met:
-      return "never_met";
-  }
-  return "?";
-}
 
 UnsplitMachine::UnsplitMachine(UnsplitOptions options, Report report, NameOf name_of)
     : options_(std::move(options)), report_(std::move(report)), name_of_(std::move(name_of)) {}
@@ -32,6 +27,16 @@ UnsplitMachine::UnsplitMachine(UnsplitOptions options, Report report, NameOf nam
 void UnsplitMachine::attach(cache::CacheMachine& cache) {
   cache_ = &cache;
   cache.set_healer(this);
+}
+
+/// Cluster time: that of expiries.
+Timestamp UnsplitMachine::clock(Now now) const {
+  return cache_ == nullptr ? now.wall : cache_->time(now);
+}
+
+std::string UnsplitMachine::name_of(node::BootId boot) const {
+  std::string name = name_of_ ? name_of_(boot) : std::string();
+  return name.empty() ? "boot " + node::to_string(boot) : name;
 }
 
 Verdict UnsplitMachine::judge(Now now, const TableDefinition& table, const Fork& fork) {
@@ -45,12 +50,21 @@ Verdict UnsplitMachine::judge(Now now, const TableDefinition& table, const Fork&
                        table.name, fork.peer.name.text()));
     return Verdict::apart;
   }
+  const auto decided = [&](bool ours_wins) {
+    if (ours_wins) return Verdict::ours_wins;
+    losses_.insert_or_assign(
+        table.name, fmt::format("the line of {} lost to that of {} ({})",
+                                name_of(fork.our_sibling().namer.boot),
+                                name_of(fork.their_sibling().namer.boot), to_string(rule)));
+    return Verdict::theirs_wins;
+  };
   switch (rule) {
     case Rule::oldest:
     case Rule::merge:
-      return ours_is_older(fork) ? Verdict::ours_wins : Verdict::theirs_wins;
+    case Rule::custom:
+      return decided(ours_is_older(fork));
     case Rule::largest:
-      return ours_is_larger(fork) ? Verdict::ours_wins : Verdict::theirs_wins;
+      return decided(ours_is_larger(fork));
     case Rule::none:
       refuse(now, table, fork, rule,
              fmt::format("table {} stays apart from {}: its on_split is none", table.name,
@@ -66,14 +80,29 @@ Verdict UnsplitMachine::judge(Now now, const TableDefinition& table, const Fork&
   return Verdict::apart;
 }
 
-cache::Healer::Record UnsplitMachine::record(Now now, const TableDefinition&,
-                                             const cache::SetAside& aside) {
-  return encode(aside, now.wall);
+cache::Healer::Record UnsplitMachine::record(Now now, const TableDefinition& table,
+                                             const cache::SetAside& aside, bool speaks) {
+  JournalEntry entry;
+  entry.key = aside.key;
+  entry.value = aside.value.bytes;
+  entry.stamp = aside.value.stamp;
+  entry.created = aside.created;
+  entry.before = aside.before;
+  entry.line = aside.value.line;
+  entry.expiry = aside.value.expiry;
+  entry.writer = name_of(aside.value.stamp.boot);
+  entry.set_aside = clock(now);
+  entry.why = aside.why;
+  const auto loss = losses_.find(table.name);
+  if (entry.why.empty() && loss != losses_.end()) entry.why = loss->second;
+  entry.to_merge = speaks && table.on_split == cache::OnSplit::custom &&
+                   options_.merge_functions.contains(table.name);
+  ++totals_[table.name].set_aside;
+  return encode(entry);
 }
 
 void UnsplitMachine::healed(Now now, const cache::HealReport& report) {
   const Fork& fork = report.fork;
-  refused_.erase({fork.table, fork.peer.boot});
   Heal heal;
   heal.table = fork.table;
   heal.peer = fork.peer.name;
@@ -81,27 +110,38 @@ void UnsplitMachine::healed(Now now, const cache::HealReport& report) {
   const auto rule = rules_.find(fork.table);
   heal.rule = rule == rules_.end() ? Rule::oldest : rule->second;
   heal.verdict = report.verdict;
-  heal.winner = winner_of(fork, report.verdict);
+  const bool ours = report.verdict == Verdict::ours_wins;
+  heal.winner = name_of((ours ? fork.our_sibling() : fork.their_sibling()).namer.boot);
   heal.set_aside = report.set_aside;
   heal.took = report.took;
+  heal.complete = report.complete;
   heal.text = fmt::format(
       "table {} healed with {} ({}): the line of {} wins by {}, {} values set aside here, took {} "
-      "ms",
+      "ms{}",
       heal.table, heal.peer.text(), to_string(heal.context), heal.winner, to_string(heal.rule),
-      heal.set_aside, std::chrono::duration_cast<std::chrono::milliseconds>(heal.took).count());
+      heal.set_aside, std::chrono::duration_cast<std::chrono::milliseconds>(heal.took).count(),
+      heal.complete ? "" : "; cut off before all was copied");
+  HealTotals& totals = totals_[heal.table];
+  ++totals.heals;
+  if (!heal.complete) ++totals.cut_off;
+  totals.took += heal.took;
+  totals.last_took = heal.took;
+  totals.last_winner = heal.winner;
+  if (heal.rule == Rule::custom) {
+    next_merge_ = now.mono;
+    next_prune_ = std::min(next_prune_, now.mono + tidy_after);
+  }
   remember(now, std::move(heal));
-}
-
-std::string UnsplitMachine::winner_of(const Fork& fork, Verdict verdict) const {
-  const cache::Line& line =
-      verdict == Verdict::ours_wins ? fork.our_sibling() : fork.their_sibling();
-  std::string name = name_of_ ? name_of_(line.namer.boot) : std::string();
-  return name.empty() ? "boot " + node::to_string(line.namer.boot) : name;
 }
 
 void UnsplitMachine::refuse(Now now, const TableDefinition& table, const Fork& fork, Rule rule,
                             std::string text) {
-  if (!refused_.emplace(table.name, fork.peer.boot).second) return;
+  constexpr std::size_t remembered_most = 1024;
+  if (refused_.size() >= remembered_most) refused_.clear();
+  if (!refused_.emplace(table.name, fork.peer.name, fork.our_sibling().id, fork.their_sibling().id)
+           .second)
+    return;
+  ++totals_[table.name].refusals;
   Heal heal;
   heal.table = table.name;
   heal.peer = fork.peer.name;
@@ -113,30 +153,53 @@ void UnsplitMachine::refuse(Now now, const TableDefinition& table, const Fork& f
 }
 
 void UnsplitMachine::remember(Now now, Heal heal) {
-  heal.at = now.wall;
+  heal.at = clock(now);
   if (report_) report_(now, heal);
   heals_.push_back(std::move(heal));
   if (heals_.size() > options_.heals_kept) heals_.pop_front();
 }
 
 void UnsplitMachine::on_event(Now now, const cache::CacheEvent& event) {
-  if (event.kind != cache::CacheEvent::Kind::deleted || cache_ == nullptr) return;
-  std::vector<std::string> rows;  // of values that the delete came after
-  cache_->for_each_journal(event.table, row_prefix(event.key),
-                           [&](std::string_view row, std::string_view record) {
-                             const auto entry = decode(row, record);
-                             if (entry && entry->key == event.key && entry->stamp < event.stamp)
-                               rows.emplace_back(row);
-                           });
+  if (cache_ == nullptr) return;
+  if (event.kind == cache::CacheEvent::Kind::ready &&
+      options_.merge_functions.contains(event.table))
+    next_merge_ = now.mono;
+  if (event.kind != cache::CacheEvent::Kind::deleted) return;
+  // A delete ends what it came after, and the incarnations that it names whatever the clocks.
+  std::vector<std::string> rows;
+  cache_->for_each_journal(
+      event.table, row_prefix(event.key), [&](std::string_view row, std::string_view record) {
+        const auto entry = decode(row, record);
+        if (!entry || entry->key != event.key) return;
+        if (entry->stamp < event.stamp ||
+            std::ranges::find(event.created, entry->created) != event.created.end())
+          rows.emplace_back(row);
+      });
   for (const std::string& row : rows) cache_->erase_journal(now, event.table, row);
 }
 
 void UnsplitMachine::wake(Now now) {
-  if (now.mono < next_prune_ || cache_ == nullptr) return;
+  if (cache_ == nullptr) return;
+  if (now.mono >= next_merge_) gather_merges(now);
+  if (now.mono < next_prune_) return;
   next_prune_ = now.mono + options_.prune_every;
   for (const std::string& table : cache_->table_names())
     for (const JournalEntry& entry : journal(table))
-      if (entry.expiry <= now.wall) cache_->erase_journal(now, table, entry.row);
+      if (is_over(now, table, entry)) cache_->erase_journal(now, table, entry.row);
+}
+
+/// Expired, put again (here or elsewhere), or given to the merge function by the node that wrote
+/// it.
+bool UnsplitMachine::is_over(Now now, const std::string& table, const JournalEntry& entry) const {
+  if (entry.expiry <= clock(now)) return true;
+  const auto copy = cache_->table(table);
+  const auto present = copy ? copy->find(entry.key, clock(now)) : std::nullopt;
+  if (!present || present->stamp <= entry.stamp) return false;
+  if (present->value == entry.value) return true;
+  const bool merges = options_.merge_functions.contains(table);
+  return merges && !entry.to_merge && present->stamp.boot == entry.stamp.boot &&
+         Timestamp(std::chrono::microseconds(static_cast<std::int64_t>(present->stamp.time))) >
+             entry.set_aside;
 }
 
 std::vector<Heal> UnsplitMachine::heals() const { return {heals_.begin(), heals_.end()}; }
@@ -151,33 +214,35 @@ std::vector<JournalEntry> UnsplitMachine::journal(std::string_view table) const 
   return entries;
 }
 
-void UnsplitMachine::replay(Now now, std::string_view table, std::string_view row,
-                            ReplayDone done) {
-  assert(cache_ != nullptr);
+std::optional<JournalEntry> UnsplitMachine::find(std::string_view table,
+                                                 std::string_view row) const {
   std::optional<JournalEntry> found;
-  cache_->for_each_journal(table, {}, [&](std::string_view at, std::string_view record) {
+  cache_->for_each_journal(table, row, [&](std::string_view at, std::string_view record) {
     if (at != row) return;
     if (auto entry = decode(at, record)) found = std::move(*entry);
   });
+  return found;
+}
+
+void UnsplitMachine::replay(Now now, std::string_view table, std::string_view row,
+                            ReplayDone done) {
+  assert(cache_ != nullptr);
+  const auto found = find(table, row);
   if (!found) return done(now, bad_input("no such journal record; its key was deleted or expired"));
-  if (found->expiry <= now.wall) {
+  const auto gone = [&](const char* why) {
     cache_->erase_journal(now, table, row);
-    return done(now, bad_input("the record's entry has expired; it is gone"));
-  }
+    done(now, bad_input(why));
+  };
+  if (found->expiry <= clock(now)) return gone("the record's entry has expired; it is gone");
+  if (cache_->deleted(table, found->key, found->created))
+    return gone("the key was deleted; the record is gone");
   const auto copy = cache_->table(table);
-  const auto present = copy ? copy->find(found->key, now.wall) : std::nullopt;
+  const auto present = copy ? copy->find(found->key, clock(now)) : std::nullopt;
   if (present && present->stamp >= found->stamp)
     return done(now, bad_input("the key holds a newer value; the record stays in the journal"));
 
   cache::Write write;
-  cache::Put put;
-  put.key = cache::Key::decode(found->key).value();
-  put.value = found->value;
-  if (found->expiry == cache::never_expires)
-    put.ttl = std::nullopt;
-  else
-    put.ttl = found->expiry - now.wall;
-  write.puts.push_back(std::move(put));
+  write.puts.push_back(put_of(*found, found->value, found->expiry));
   cache_->write(now, table, std::move(write), {},
                 [this, table = std::string(table), row = std::string(row), done = std::move(done)](
                     Now at, Result<cache::Written> written) {

@@ -67,7 +67,11 @@ void show_tables(const json::array& tables) {
   for (const json::value& each : tables) {
     const json::object& table = each.as_object();
     const bool elsewhere = table.contains("held") && !flag(table, "held");
-    rows.add({text(table, "name"), elsewhere ? "elsewhere" : text(table, "readiness"),
+    const bool read_only = table.contains("writable") && !flag(table, "writable");
+    rows.add({text(table, "name"),
+              elsewhere   ? "elsewhere"
+              : read_only ? "read-only"
+                          : text(table, "readiness"),
               text(table, "entries"), size_text(number(table, "bytes")), text(table, "storage"),
               text(table, "writes"), text(table, "on_split"), joined(list(table, "replicas")),
               joined(list(table, "apart")), text(table, "detail")});
@@ -201,12 +205,13 @@ int unsplit_journal(const Options& options) {
   if (options.table_given) target += "table=" + percent_encoded(options.table) + "&";
   if (options.show_keys) target += "show_keys=true";
   return view(options, target, [](const json::object& answer) {
-    TextTable rows({"RECORD", "TABLE", "KEY", "BYTES", "SET ASIDE", "EXPIRES", "WHY"});
+    TextTable rows({"RECORD", "TABLE", "KEY", "BYTES", "WRITTEN BY", "WRITTEN", "SET ASIDE",
+                    "EXPIRES", "WHY"});
     for (const json::value& each : list(answer, "records")) {
       const json::object& record = each.as_object();
       rows.add({text(record, "record"), text(record, "table"), joined(list(record, "key")),
-                text(record, "bytes"), text(record, "set_aside"), text(record, "expires"),
-                text(record, "why")});
+                text(record, "bytes"), text(record, "written_by"), text(record, "written"),
+                text(record, "set_aside"), text(record, "expires"), text(record, "why")});
     }
     rows.print();
   });

@@ -32,10 +32,10 @@ struct Link {
   std::uint64_t connection = 0;  ///< Orders the connected ones.
 
   Watch watch;
-  std::uint64_t probe = 0;  ///< Number of the last one.
-  Instant probe_sent{};
-  int digest_differs = 0;  ///< Probes in a row that showed another digest.
-  std::string evidence;    ///< What others say of a silent peer.
+  std::uint32_t incarnation = 0;   ///< Of the peer: how often it has contradicted a suspicion.
+  std::vector<BootId> accused_by;  ///< Who told us of a suspicion of it; at most Suspicion::enough.
+  std::string evidence;            ///< What others say of a silent peer, for the log.
+  int digest_differs = 0;          ///< Probes in a row that showed another digest.
 
   // How much of the change logs the peer was told.
   std::uint64_t told_known = 0;

@@ -66,12 +66,22 @@ void NodeMachine::Impl::start(Now now) {
 void NodeMachine::Impl::enter(Now now) {
   if (depth_++ > 0) return;
   const Instant asleep = std::max(next_wake(), entered_);
-  if (asleep != never && now.mono > asleep + stall_threshold) {
-    // We stood still: what we did not hear meanwhile says nothing about the others.
-    ++counters_.stalls;
-    for (auto& [id, link] : links_) link.watch.excuse(now.mono - asleep);
-  }
+  if (asleep != never && now.mono > asleep + stall_threshold) stood_still(now, now.mono - asleep);
   entered_ = std::max(entered_, now.mono);
+}
+
+// What we did not hear meanwhile may lie in our sockets: nobody is judged before it is read, and
+// with more patience from here on.  After the deadline the others may have gone on without us, and
+// what lies there is old: every link begins anew.
+void NodeMachine::Impl::stood_still(Now now, Duration stall) {
+  ++counters_.stalls;
+  resumed_ = now.mono;
+  strain_.stalled(now.mono, stall, options_.silent_after);
+  if (stall < options_.silent_after) return;
+  const auto count = std::chrono::duration_cast<std::chrono::milliseconds>(stall).count();
+  const std::string detail = "this node stood still for " + std::to_string(count) + " ms";
+  for (const auto& [boot, id] : std::map(connected_))
+    down(now, links_.at(id), DownReason::closed, detail);
 }
 
 void NodeMachine::Impl::finish(Now now) {
@@ -135,13 +145,14 @@ void NodeMachine::Impl::closed(Now now, LinkId id, std::string_view reason) {
 }
 
 Instant NodeMachine::Impl::next_wake() const {
-  return std::min({link_agenda_.next(), dial_agenda_.next(), calls_.next(), publish_at_, clock_at_,
-                   save_clock_at_, count_missing_at_});
+  return std::min({probe_at_, link_agenda_.next(), dial_agenda_.next(), calls_.next(), publish_at_,
+                   clock_at_, save_clock_at_, count_missing_at_});
 }
 
 void NodeMachine::Impl::wake(Now now) {
   enter(now);
   wake_links(now);
+  wake_probes(now);
   wake_dials(now);
   while (auto call = calls_.overdue(now.mono)) {
     notifications_.emplace_back(

@@ -85,58 +85,6 @@ void NodeMachine::Impl::on_update(Now now, Link& link, const wire::Update& messa
   if (!known || !links) malformed(now, link, "an update with wrong fields");
 }
 
-void NodeMachine::Impl::on_probe(Now now, Link& link, const wire::Probe& message) {
-  constexpr int patience = 4;
-  constexpr int rest = 40;
-  wire::Control reply;
-  reply.mutable_probe_reply()->set_id(message.id());
-  reply.mutable_probe_reply()->set_wall_microseconds(to_wire(now.wall));
-  transmit(link, reply);
-  if (message.digest() == digest()) {
-    link.digest_differs = 0;
-  } else if (++link.digest_differs >= patience) {
-    link.digest_differs = -rest;
-    repair(link);
-  }
-}
-
-void NodeMachine::Impl::on_probe_reply(Now now, Link& link, const wire::ProbeReply& message) {
-  if (message.id() != link.probe || link.probe == 0) return;
-  clock_.sample(link.peer.boot, link.probe_sent, now.mono, from_wire(message.wall_microseconds()));
-  if (link.probe == 1) clock_.steer(now);
-}
-
-void NodeMachine::Impl::on_suspicion(Now now, Link& link, const wire::Suspicion& message) {
-  const BootId suspect{message.suspect()};
-  const BootId accuser{message.accuser()};
-  if (suspect == self_.boot) {
-    if (Link* const doubter = find(accuser)) probe(now, *doubter);
-    return;
-  }
-  if (accuser != link.peer.boot) return;  // Told once, by the accuser alone.
-  Link* const accused = find(suspect);
-  if (accused == nullptr) return;
-  const auto ago =
-      std::chrono::duration_cast<std::chrono::milliseconds>(now.mono - accused->watch.last_heard());
-  wire::Control evidence;
-  evidence.mutable_evidence()->set_suspect(suspect.value);
-  evidence.mutable_evidence()->set_heard_milliseconds_ago(static_cast<std::uint32_t>(ago.count()));
-  transmit(link, evidence);
-  wire::Control warning;
-  *warning.mutable_suspicion() = message;
-  transmit(*accused, warning);
-}
-
-void NodeMachine::Impl::on_evidence(Now, Link& link, const wire::Evidence& message) {
-  Link* const accused = find(BootId{message.suspect()});
-  if (accused == nullptr || accused == &link) return;
-  const auto ago = std::chrono::milliseconds(message.heard_milliseconds_ago());
-  if (ago < limits().suspect_after()) {
-    accused->evidence = "; " + link.peer.name.text() + " heard it " + std::to_string(ago.count()) +
-                        " ms earlier, so only the link may be broken";
-  }
-}
-
 void NodeMachine::Impl::on_call(Now now, Link& link, const wire::Call& message) {
   const auto caller = link.member;
   const auto found = handlers_.find(message.name());

@@ -2,7 +2,7 @@
 //
 // The node machine's inside.  One class in several files: entries (node_machine.cc), wishes and
 // dials (dials), hello to connected (hello), links up and down (links), the words between connected
-// nodes (control), members and the island (members).
+// nodes (control), who is silent (detector), members and the island (members).
 //
 // Every entry is enter(), changes, finish(): callbacks are queued while state changes and run in
 // finish(), when all of it is consistent; they may enter again.
@@ -20,6 +20,7 @@
 #include "machine/link_states.h"
 #include "machine/membership_book.h"
 #include "machine/node_wire_codec.h"
+#include "machine/strain.h"
 #include "muster/node/node_machine.h"
 
 namespace muster::node {
@@ -66,6 +67,7 @@ class NodeMachine::Impl {
 
   // node_machine.cc
   void enter(Now now);
+  void stood_still(Now now, Duration stall);
   void finish(Now now);
   void deliver_to_services(std::function<void(Service&, Now)> what);
   void wake_links(Now now);
@@ -123,10 +125,6 @@ class NodeMachine::Impl {
             bool close = true);
   void malformed(Now now, Link& link, const std::string& what);
   void close_spare(Now now, const Link& kept);
-  void judge(Now now, Link& link);
-  void probe(Now now, Link& link);
-  void suspect(Now now, Link& link);
-  [[nodiscard]] Watch::Limits limits() const;
   [[nodiscard]] bool is_cut(const Link& link) const { return cuts_.contains(link.name()); }
 
   // node_machine_control.cc
@@ -134,12 +132,26 @@ class NodeMachine::Impl {
   void on_connected(Now now, Link& link, const wire::Control& message);
   void on_goodbye(Now now, Link& link, const wire::Goodbye& message);
   void on_update(Now now, Link& link, const wire::Update& message);
+  void on_call(Now now, Link& link, const wire::Call& message);
+  void on_reply(Now now, Link& link, const wire::Reply& message);
+
+  // node_machine_detector.cc
+  [[nodiscard]] Watch::Limits limits(Now now) const;
+  [[nodiscard]] Duration cycle() const;
+  void wake_probes(Now now);
+  void shuffle_round();
+  void probe(Now now, Link& link);
+  void judge(Now now, Link& link);
+  void judge_again(Now now, Link& link);
+  [[nodiscard]] std::size_t able_to_confirm(const Link& link) const;
+  void suspect(Now now, Link& link);
+  [[nodiscard]] std::vector<LinkId> whom_to_tell(Now now, Link& link);
+  void accuse(Now now, const Link& link, Link& to, bool asked);
   void on_probe(Now now, Link& link, const wire::Probe& message);
   void on_probe_reply(Now now, Link& link, const wire::ProbeReply& message);
   void on_suspicion(Now now, Link& link, const wire::Suspicion& message);
+  void contradict(Now now, Link& link, const wire::Suspicion& message);
   void on_evidence(Now now, Link& link, const wire::Evidence& message);
-  void on_call(Now now, Link& link, const wire::Call& message);
-  void on_reply(Now now, Link& link, const wire::Reply& message);
 
   // node_machine_members.cc
   [[nodiscard]] bool merge_known(Now now, const google::protobuf::RepeatedPtrField<wire::Known>& in,
@@ -179,7 +191,15 @@ class NodeMachine::Impl {
   std::map<BootId, LinkId> connected_;
   std::map<NodeName, LinkId> connected_names_;
   std::map<BootId, LinkId> chosen_;  ///< Where the choice is ours: the link that we welcomed.
-  Agenda<LinkId> link_agenda_;
+  Agenda<LinkId> link_agenda_;       ///< Deadlines: to be connected, or to be heard again.
+
+  std::vector<LinkId> round_;  ///< Still to be probed in this round, the next at the end.
+  Instant probe_at_ = never;
+  std::uint32_t incarnation_ = 0;
+  Strain strain_;
+  Instant resumed_{};       ///< End of the last stall.
+  Instant spread_since_{};  ///< In the second that began here ...
+  std::size_t spread_ = 0;  ///< ... so many were told of suspicions.
 
   std::map<NodeName, Wish> wishes_;
   Agenda<NodeName> dial_agenda_;

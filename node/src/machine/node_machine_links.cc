@@ -9,17 +9,6 @@
 namespace muster::node {
 namespace {
 
-/// A node's own cost stays bounded: this many probes a second at most ...
-constexpr int probes_per_second = 250;
-/// ... but each link is probed at least this often.
-constexpr Duration probe_at_least_every = std::chrono::seconds(3);
-constexpr std::size_t witnesses = 3;
-
-std::string in_milliseconds(Duration duration) {
-  return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(duration).count()) +
-         " ms";
-}
-
 wire::GoodbyeReason to_wire(DownReason reason) {
   switch (reason) {
     case DownReason::left:
@@ -123,6 +112,7 @@ void NodeMachine::Impl::up(Now now, Link& link) {
   deliver_to_services([member](Service& service, Now then) { service.connected(then, *member); });
   report(now, NodeEvent::Kind::nodeup, link.peer, link.peer.name.text() + " is up");
   link_agenda_.set(link.id, now.mono);  // The first probe measures its clock.
+  if (probe_at_ == never) probe_at_ = now.mono;
 }
 
 // Other attempts at the same node are not needed any more.
@@ -197,67 +187,6 @@ void NodeMachine::Impl::malformed(Now now, Link& link, const std::string& what) 
   const Member whom{.name = link.name(), .boot = link.peer.boot};
   if (!whom.name.empty()) report_refused(now, whom, reason);
   fail(now, link, reason);
-}
-
-Watch::Limits NodeMachine::Impl::limits() const {
-  const Duration fair =
-      std::chrono::seconds(1) * static_cast<int>(connected_.size()) / probes_per_second;
-  return {.probe_every = std::clamp(fair, options_.probe_every,
-                                    std::max(options_.probe_every, probe_at_least_every)),
-          .silent_after = options_.silent_after};
-}
-
-void NodeMachine::Impl::judge(Now now, Link& link) {
-  const Watch::Limits now_limits = limits();
-  switch (link.watch.judge(now, now_limits)) {
-    case Watch::Verdict::down: {
-      const auto silence = in_milliseconds(now.mono - link.watch.last_heard());
-      return down(now, link, DownReason::silent, "nothing heard for " + silence + link.evidence);
-    }
-    case Watch::Verdict::suspect:
-      suspect(now, link);
-      probe(now, link);
-      break;
-    case Watch::Verdict::probe:
-      probe(now, link);
-      break;
-    case Watch::Verdict::fine:
-      if (link.probe == 0) probe(now, link);
-      break;
-  }
-  // A little chance keeps a mesh's probes from marching in step.
-  const Duration chance(random() %
-                        static_cast<std::uint64_t>(now_limits.probe_every.count() / 8 + 1));
-  link_agenda_.set(link.id, link.watch.look_again(now, now_limits) + chance);
-}
-
-void NodeMachine::Impl::probe(Now now, Link& link) {
-  ++counters_.probes;
-  link.watch.probed(now);
-  link.probe_sent = now.mono;
-  wire::Control message;
-  message.mutable_probe()->set_id(++link.probe);
-  message.mutable_probe()->set_digest(digest());
-  transmit(link, message);
-}
-
-// Asks up to three that are linked to both whether they hear it.  They also tell it that it is
-// suspected, which it answers with a sign of life.
-void NodeMachine::Impl::suspect(Now, Link& link) {
-  ++counters_.suspicions;
-  std::vector<LinkId> between;
-  for (const auto& [boot, id] : connected_) {
-    if (boot != link.peer.boot && states_.linked(boot, link.peer.boot)) between.push_back(id);
-  }
-  link.evidence = between.empty() ? "" : "; nobody else hears it";
-  wire::Control message;
-  message.mutable_suspicion()->set_suspect(link.peer.boot.value);
-  message.mutable_suspicion()->set_accuser(self_.boot.value);
-  for (std::size_t asked = 0; asked < witnesses && !between.empty(); ++asked) {
-    const auto pick = between.begin() + static_cast<std::ptrdiff_t>(random() % between.size());
-    transmit(links_.at(*pick), message);
-    between.erase(pick);
-  }
 }
 
 }  // namespace muster::node

@@ -86,6 +86,7 @@ struct CacheEvent {
   NodeName peer;
   std::string detail;
   Stamp stamp = {};
+  std::vector<Dot> created = {};  ///< `deleted`: the incarnations that are dead for ever.
 };
 
 class CacheEffects {
@@ -106,10 +107,11 @@ struct CacheOptions {
   Duration join_progress =
       std::chrono::seconds(15);  ///< Without progress for so long, waiting for a table fails.
   Duration store_every = std::chrono::milliseconds(50);
+  /// A disk that is later than this makes acknowledgements wait for it, as under durability sync.
+  Duration disk_late_max = std::chrono::seconds(1);
   Duration lag_max =
       std::chrono::milliseconds(1500);  ///< A replica slower than this leaves the sync set.
   std::size_t log_bytes = std::size_t{64} << 20;  ///< Per table.
-  bool auto_initialize_cluster = true;            ///< Clusters that never met may join.
 };
 
 /// A picture of one table for status, page and metrics.
@@ -119,8 +121,11 @@ struct TableStatus {
   std::string detail;              ///< "alone, data as of ...", "copying from b@host, 41 %", ...
   std::vector<NodeName> replicas;  ///< Nodes that run it and are in the island.
   std::vector<NodeName> apart;     ///< Peers whose copies are on a sibling line, unhealed.
+  std::string refuses_writes;      ///< Why; empty: it takes them.
   std::size_t entries = 0, bytes = 0, journal = 0;
   std::size_t deletes_kept = 0;  ///< Not forgotten yet: some member may not have them on its disk.
+  DiskState disk = DiskState::good;
+  Duration disk_late{};  ///< Age of the oldest change that is not on disk.
   std::uint64_t puts = 0, deletes = 0, expired = 0, splits = 0, set_aside = 0;
   Path path;
   Table::Digest digest;
@@ -128,8 +133,9 @@ struct TableStatus {
 
 class CacheMachine final : public node::Service {
  public:
-  /// `fabric`, `effects`, `image` (during construction) must outlive it.  Fails on a foreign, newer
-  /// or malformed image.
+  /// `fabric`, `effects`, `image` must outlive it.  Without an image the node has no disk: its
+  /// copies live in memory, whatever their definitions say.  Fails on a foreign, newer or malformed
+  /// image.
   static Result<std::unique_ptr<CacheMachine>> open(CacheOptions options,
                                                     std::vector<TableDefinition> tables,
                                                     const StoreImage* image, node::Fabric& fabric,
@@ -142,9 +148,11 @@ class CacheMachine final : public node::Service {
   void wake(Now now);
   /// The end of a turn of the loop: sends what this turn produced, one message per peer.
   void flush(Now now);
-  /// Batch `number` of `table` is durable, or the disk failed and nothing is acknowledged from it
-  /// any more.
-  void stored(Now now, std::string_view table, std::uint64_t number, bool failed);
+  /// Batch `number` of `table` is durable.
+  void stored(Now now, std::string_view table, std::uint64_t number);
+  /// From now on; at first it is good.  While it is not, nothing of this node's is acknowledged and
+  /// writes are refused for the reason `why`; reads go on.
+  void disk_changed(Now now, DiskState state, const std::string& why);
 
   Result<void> create_table(Now now, TableDefinition definition);
 
@@ -169,15 +177,25 @@ class CacheMachine final : public node::Service {
   /// The local copy, for reads from any thread; nullptr: no such table here.  Valid as long as the
   /// machine.
   [[nodiscard]] std::shared_ptr<const Table> table(std::string_view name) const;
+  /// Before reads of the local copy on the node's strand: who stood still is not ready any more.
+  void look(Now now);
   [[nodiscard]] bool ready(std::string_view table) const;
   [[nodiscard]] bool ready() const;  ///< All of them.
+  /// It lost a fork, and has not yet all that the winner had.
+  [[nodiscard]] bool healing(std::string_view table) const;
   [[nodiscard]] std::vector<std::string> table_names()
       const;  ///< In the order of definition: Redis SELECT n.
   [[nodiscard]] std::vector<TableStatus> status(Now now) const;
+  [[nodiscard]] Timestamp time(Now now) const;  ///< Cluster time, that of stamps and expiries.
   /// Rows of Space::journal whose keys begin so, for the healer's own reading.
   void for_each_journal(std::string_view table, std::string_view prefix,
                         const StoreImage::Visit& visit) const;
   void erase_journal(Now now, std::string_view table, std::string_view key);
+  /// Anew, or over the row of that key.
+  void write_journal(Now now, std::string_view table, std::string key, std::string value);
+  /// A delete that is not forgotten yet names this incarnation.
+  [[nodiscard]] bool deleted(std::string_view table, std::string_view key,
+                             const Dot& created) const;
 
   // node::Service.
   void connected(Now now, const node::Member& peer) override;

@@ -15,6 +15,7 @@
 
 namespace muster::cache {
 
+/// In memory, there and on disk, or keys and versions in memory and values on disk alone.
 enum class Storage : std::uint8_t { ram_copies, disc_copies, disc_only_copies };
 
 /// Whom a write waits for: every ready, in-sync replica of the island; nobody but this node,
@@ -22,12 +23,14 @@ enum class Storage : std::uint8_t { ram_copies, disc_copies, disc_only_copies };
 /// majority of the admitted.
 enum class Acknowledge : std::uint8_t { sync, async, majority, local };
 
-/// When a copy on disk is written: at most 100 ms late, or before a write is acknowledged.
+/// When a copy on disk is written: 100 ms late (where the disk keeps up; see disk_late_max), or
+/// before a write is acknowledged.
 enum class Durability : std::uint8_t { async, sync };
 
 /// What happens when islands meet that both wrote.  `automatic`: `oldest` for the session table and
-/// for those that flush_tables lists; any other table stays apart.
-enum class OnSplit : std::uint8_t { automatic, oldest, merge, largest, majority, none };
+/// for those that flush_tables lists; any other table stays apart.  `custom`: a function of the
+/// program's own settles each key.
+enum class OnSplit : std::uint8_t { automatic, oldest, merge, largest, majority, none, custom };
 
 struct TableDefinition {
   std::string name = "session";  ///< [a-z0-9_-], at most 32 characters.

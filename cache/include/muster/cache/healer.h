@@ -26,6 +26,8 @@ enum class SplitContext : std::uint8_t {
   never_met,                     ///< Two clusters with roots of their own.
 };
 
+[[nodiscard]] std::string_view to_string(SplitContext context);
+
 /// Sibling lines have met: `ours` and `theirs` are equal up to `common` lines and differ after.
 struct Fork {
   SplitContext context = SplitContext::running_partitioned_network;
@@ -45,15 +47,17 @@ enum class Verdict : std::uint8_t { ours_wins, theirs_wins, apart };
 struct SetAside {
   std::string key;  ///< Encoded.
   Dot created;
-  ValueRegister value;
-  std::string why;  ///< E.g. "line of b@host lost to line of a@host (oldest)".
+  ValueRegister value;  ///< With the expiry of the entry as it was, touches included.
+  Stamp before;         ///< Of the value that the key holds again now; no stamp: none.
+  std::string why;      ///< Empty: its line is losing the fork that was just judged.
 };
 
 struct HealReport {
   Fork fork;
   Verdict verdict = Verdict::apart;
   std::uint64_t set_aside = 0;
-  Duration took{};
+  Duration took{};       ///< From the contact until both sides had what the other had.
+  bool complete = true;  ///< False: cut off before that; the next contact does the rest.
 };
 
 class Healer {
@@ -64,13 +68,15 @@ class Healer {
   /// time.
   [[nodiscard]] virtual Verdict judge(Now now, const TableDefinition& table, const Fork& fork) = 0;
   /// The journal record of a value that is being set aside, as it goes into Space::journal in the
-  /// same commit as the loss.  Returns the row's key and value.
+  /// same commit as the loss.  `speaks`: of all that lose this value this node answers for it: it
+  /// wrote it, or whoever did is not here and this node is the oldest of them.  Returns the row's
+  /// key and value.
   struct Record {
     std::string key, value;
   };
-  [[nodiscard]] virtual Record record(Now now, const TableDefinition& table,
-                                      const SetAside& aside) = 0;
-  /// Once per node, table and heal, on winners and losers alike.
+  [[nodiscard]] virtual Record record(Now now, const TableDefinition& table, const SetAside& aside,
+                                      bool speaks) = 0;
+  /// Once per node, table and heal, on winners and losers alike, when it is done.
   virtual void healed(Now now, const HealReport& report) = 0;
 };
 

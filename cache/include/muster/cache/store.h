@@ -36,7 +36,12 @@ struct StoreBatch {
       false;  ///< Somebody waits for it (durability: sync): commit without gathering more.
 };
 
-/// What was on disk when the store was opened.
+/// Whether batches can become durable.  `full`: not now, they wait for room.  `failed`: never again
+/// in this process, since the state of the disk is unknown.
+enum class DiskState : std::uint8_t { good, full, failed };
+[[nodiscard]] std::string_view to_string(DiskState state);
+
+/// What is on disk.
 class StoreImage {
  public:
   virtual ~StoreImage() = default;
@@ -44,6 +49,9 @@ class StoreImage {
   using Visit = std::function<void(std::string_view key, std::string_view value)>;
   /// In key order.  The views are valid during the visit.
   virtual Result<void> for_each(std::string_view table, Space space, const Visit& visit) const = 0;
+  /// One row of `entries`, as of the latest batch that is durable; any thread.
+  virtual Result<std::optional<std::string>> read(std::string_view table,
+                                                  std::string_view key) const = 0;
 };
 
 }  // namespace muster::cache

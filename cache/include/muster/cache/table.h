@@ -55,6 +55,16 @@ struct Incarnation {
   [[nodiscard]] bool live(Timestamp at) const;  ///< Has a value and has not expired.
 };
 
+/// Where the values are that are not in memory (disc_only_copies): on disk, row by row.
+///
+/// Threads: row() from any thread.
+class ValueSource {
+ public:
+  virtual ~ValueSource() = default;
+  /// The row of `key` as of when its value was dropped, or a newer one; empty: gone.
+  [[nodiscard]] virtual Result<std::string> row(std::string_view key) const = 0;
+};
+
 class Table {
  public:
   /// `ordered`: keeps an ordered index, so that scan() costs what it returns.  `keep_before`: one
@@ -104,7 +114,8 @@ class Table {
   [[nodiscard]] std::optional<Visible> visible(std::string_view key, Timestamp at) const;
   [[nodiscard]] std::vector<Dot> created_dots(std::string_view key) const;
   [[nodiscard]] bool holds(std::string_view key, const Dot& created) const;
-  /// The views inside point into the table and are valid until its next change.
+  /// The views inside point into the table and are valid until its next change; those of a dropped
+  /// value until the next call.
   [[nodiscard]] std::vector<Incarnation> incarnations(std::string_view key) const;
   /// Keys from `from` (inclusive) in key order while `visit` returns true; `visit` must not change
   /// the table.  Needs Options::ordered.  The first call builds the index (0.3 s for a million
@@ -128,12 +139,20 @@ class Table {
                      const Dot& created);  ///< Drops all but the newest value.
   void clear();
 
+  // Values on disk alone.  A dropped value is read from the source wherever it is asked for; where
+  // that fails the key is a miss, and the source says why.
+  void set_source(std::shared_ptr<const ValueSource> source);  ///< Before the first is dropped.
+  /// The source has row(key) as it is now: the value leaves memory until the key changes.  Keys
+  /// with more than one value stay.
+  void drop_value(std::string_view key);
+
   // Expiry: constant cost per change.  Calls back each key whose visible incarnation has expired by
   // `at`, once, at most `limit` of them; the entry stays (a husk) until removed.  `expired` may
   // change the table.  The work of one call is bounded: while next_expiry() is not after `at`,
-  // there is more to do.
+  // there is more to do.  `hidden`, where given, is told of keys that show what they showed but
+  // hold one more husk.
   using Expired = std::function<void(std::string_view key)>;
-  void expire(Timestamp at, std::size_t limit, const Expired& expired);
+  void expire(Timestamp at, std::size_t limit, const Expired& expired, const Expired& hidden = {});
   [[nodiscard]] Timestamp next_expiry() const;  ///< No later than the next one due.
 
   // Digests of content, maintained at each change: additive over (key, dot, stamps, expiry) of

@@ -37,7 +37,9 @@ struct Operation {
   std::string error;
   /// Who has it, as far as anybody was told, and since when at the latest; crashes strike off.
   std::map<NodeIndex, Instant> holders;
-  bool maybe_lost = false;  ///< Every known holder lost its disk or its tail since.
+  /// To whom the only holder handed it when it left, and when; crashes strike off.
+  std::map<NodeIndex, Instant> heirs;
+  bool maybe_lost = false;  ///< Every known holder, or heir, lost its disk or its tail since.
 
   [[nodiscard]] bool done() const { return completed != never; }
 };
@@ -56,6 +58,8 @@ class History {
   /// `node` lost what was completed later than its table's instant in `durable`; where a table is
   /// not in it: all.
   void lost(NodeIndex node, const std::map<std::string, Instant>& durable);
+  /// `node` left for good; without company it takes with it what nobody else has.
+  void left(NodeIndex node, const std::set<NodeIndex>& company, Instant now);
   /// A heal: what is under way may be put again on the winner's line.
   void healed();
   /// All copies are equal now: everybody holds what anybody held.

@@ -116,8 +116,11 @@ class Network {
   void reset_between(HostId a, HostId b);
 
   // Clocks: what a host believes the time to be.
-  void skew(HostId host, Duration wall_offset) { hosts_[host].skew = wall_offset; }
-  [[nodiscard]] Duration skew(HostId host) const { return hosts_[host].skew; }
+  /// A jump, also while the host runs.
+  void skew(HostId host, Duration wall_offset);
+  [[nodiscard]] Duration skew(HostId host) const;
+  /// From now on its wall clock gains so much per second (or loses: below zero).
+  void drift(HostId host, double gain);
   [[nodiscard]] Now now(HostId host) const;
   /// Where an instant of the host's own monotonic clock lies on the agenda.
   [[nodiscard]] Instant on_agenda(HostId host, Instant local) const;
@@ -138,7 +141,9 @@ class Network {
     bool paused = false;
     bool dark = false;
     std::deque<Action> inbox;  ///< While paused.
-    Duration skew{};
+    Duration skew{};           ///< At `drifts_since`.
+    double drift = 0;
+    Instant drifts_since{};
     Duration epoch{};  ///< Monotonic clocks of two hosts have nothing in common.
     std::set<std::uint64_t> connections;
   };

@@ -24,12 +24,16 @@ class SimDisk final : public cache::StoreImage {
   cache::StoreBatch commit_one();
   void commit_all();
   void lose_waiting() { waiting_.clear(); }
+  /// The oldest waiting batch fails; its rows are gone.
+  cache::StoreBatch fail_one();
   void wipe();
   [[nodiscard]] std::size_t rows() const;
 
   [[nodiscard]] std::vector<std::string> tables() const override;
   Result<void> for_each(std::string_view table, cache::Space space,
                         const Visit& visit) const override;
+  Result<std::optional<std::string>> read(std::string_view table,
+                                          std::string_view key) const override;
 
  private:
   using Rows = std::map<std::string, std::string, std::less<>>;

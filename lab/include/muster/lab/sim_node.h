@@ -64,7 +64,8 @@ class SimNode final : private Process,
     std::function<std::optional<HostId>(const NodeName&)> host_of;
     std::function<void(std::string)> violation;
     std::function<void(const cache::CacheEvent&)> alarm;
-    std::function<void()> healed;
+    std::function<void()> forked;
+    std::function<void(const unsplit::Heal&)> healed;
   };
 
   SimNode(Stage stage, const SimNodeOptions& options, HostId host, NodeName name,
@@ -77,6 +78,18 @@ class SimNode final : private Process,
   /// The process ends as by kill -9, or the whole host loses power.
   DurableUntil crash(Crash kind, bool power);
   void leave();
+
+  // Disks.
+  /// A batch takes up to so long from now on.
+  void slow_disk(Duration most) { disk_most_ = most; }
+  /// Every commit fails from now on, until the process ends.
+  void break_disk() { disk_broken_ = true; }
+  [[nodiscard]] bool disk_broken() const { return disk_broken_; }
+  /// What an administrator copies away: all that is durable now.
+  void back_up() { backup_ = Backup{state_, disk_, durable_}; }
+  [[nodiscard]] bool backed_up() const { return backup_.has_value(); }
+  /// The directory becomes what back_up() saw; only while it is down.
+  DurableUntil restore();
 
   [[nodiscard]] bool up() const { return machine_ != nullptr; }
   [[nodiscard]] bool has_left() const { return left_; }
@@ -168,6 +181,14 @@ class SimNode final : private Process,
   };
   std::deque<Batch> batches_;  ///< As they wait in disk_.
   DurableUntil durable_;
+  struct Backup {
+    node::NodeState state;
+    SimDisk disk;
+    DurableUntil durable;
+  };
+  std::optional<Backup> backup_;
+  Duration disk_most_;
+  bool disk_broken_ = false;
   bool committing_ = false;
   bool in_turn_ = false;
   bool links_changed_ = false;

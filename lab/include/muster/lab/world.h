@@ -15,10 +15,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -28,6 +30,7 @@
 #include "muster/lab/history.h"
 #include "muster/lab/network.h"
 #include "muster/lab/random.h"
+#include "muster/lab/sessions.h"
 #include "muster/lab/sim_node.h"
 #include "muster/lab/trace.h"
 
@@ -42,6 +45,8 @@ struct WorldOptions {
   Quality quality;
   SimNodeOptions node;
   bool keep_trace = false;
+  /// By how much two nodes may differ about what has expired, and a client about both.
+  Duration clock_tolerance = std::chrono::seconds(3);
 };
 
 class World {
@@ -77,6 +82,11 @@ class World {
   void start_all();
   void crash(NodeIndex index, Crash kind = Crash::keep, bool power = false);
   void leave(NodeIndex index);
+  /// Crashes it; its directory is what it was when SimNode::back_up() was called last.
+  void restore(NodeIndex index);
+  /// As an operator at `by` would; refused or not is for the node to say.
+  void forget(NodeIndex by, NodeIndex whom);
+  [[nodiscard]] bool was_forgotten(NodeIndex index) const { return forgotten_.contains(index); }
   void pause(NodeIndex index);
   void resume(NodeIndex index);
   void cut(NodeIndex a, NodeIndex b) { network_.cut(host(a), host(b)); }
@@ -87,13 +97,19 @@ class World {
 
   // Clients.  Each returns the operation's id in history(); a value is made where none is given.
   std::size_t put(NodeIndex node, const std::string& table, std::string_view key,
-                  std::optional<Duration> ttl = {});
+                  std::optional<Duration> ttl = {},
+                  cache::Write::If condition = cache::Write::If::always);
+  std::size_t take(NodeIndex node, const std::string& table, std::string_view key);
   std::size_t remove(NodeIndex node, const std::string& table, std::string_view key);
   std::size_t touch(NodeIndex node, const std::string& table, std::string_view key, Duration ttl);
   /// One batch: all keys of it or none.
   std::vector<std::size_t> write(NodeIndex node, const std::string& table,
                                  const std::vector<std::string>& puts,
                                  const std::vector<std::string>& deletes);
+  /// A client that stays on this node reads; what it saw before must still hold.
+  void get(NodeIndex node, const std::string& table, std::string_view key);
+  /// Another looks whether it sees half a batch.
+  void look_at_batches(NodeIndex node);
   /// What a client at this node reads now, from the local copy; none: a miss, or not ready.
   [[nodiscard]] std::optional<std::string> read(NodeIndex node, const std::string& table,
                                                 std::string_view key) const;
@@ -119,8 +135,20 @@ class World {
   [[nodiscard]] PeerSet contacts_of(NodeIndex index) const;
   void advance(Instant end);
   void answered(std::size_t id, const Result<cache::Written>& result);
-  [[nodiscard]] cache::Path path_of(NodeIndex index, const std::string& table) const;
+  /// Where its path ends: how much of it is pruned is its own affair.
+  [[nodiscard]] cache::LineId line_of(NodeIndex index, const std::string& table) const;
   void check_holders(const Operation& operation);
+  struct Batch {
+    std::string table;
+    std::vector<std::string> puts;  ///< Encoded keys.
+  };
+  void submit(NodeIndex node, std::vector<std::size_t> ids, cache::Write write);
+  void judge_read(NodeIndex node, const std::string& table, const std::string& key,
+                  const std::optional<cache::Table::Found>& found, Instant invoked);
+  [[nodiscard]] static std::optional<Instant> latest_expiry(
+      const Operation& put, const std::vector<const Operation*>& same_key);
+  void healed(const unsplit::Heal& heal);
+  void check_service(std::vector<std::string>& problems);
   void violation(std::string text);
   void alarm(NodeIndex at, const cache::CacheEvent& event);
   Operation& record(Operation::Kind kind, NodeIndex node, const std::string& table,
@@ -133,9 +161,13 @@ class World {
   Trace trace_;
   Network network_;
   History history_;
+  Sessions sessions_;
+  std::deque<Batch> batches_;
+  std::set<std::pair<NodeIndex, std::string>> taken_;
   std::vector<std::string> violations_;
   std::map<NodeName, NodeIndex> by_name_;
   std::vector<std::unique_ptr<SimNode>> nodes_;
+  std::set<NodeIndex> forgotten_;
   std::vector<Instant> started_;    ///< When each was last started ...
   std::vector<Instant> disturbed_;  ///< ... or resumed: a put may have waited for that, too.
 };
@@ -155,10 +187,11 @@ class Checker {
   void equal_contents(const std::string& table);
   void journals(const std::string& table);
   void judge_put(const Operation& put, const std::vector<const Operation*>& same_key);
+  void judge_absence(const std::string& key, const std::vector<const Operation*>& same_key);
   void judge_visible(const std::string& key, const std::string& value,
                      const std::vector<const Operation*>& same_key);
   [[nodiscard]] bool merges(const std::string& table) const;
-  [[nodiscard]] Contents visible(const SimNode& node, const std::string& table) const;
+  [[nodiscard]] Contents visible(const SimNode& node, const std::string& table, Timestamp at) const;
   void problem(std::string text);
 
   World& world_;

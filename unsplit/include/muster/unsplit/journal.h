@@ -9,6 +9,8 @@
 // boot (big-endian), so that all records of a key stand together.
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -23,13 +25,21 @@ struct JournalEntry {
   std::string value;
   cache::Stamp stamp;
   cache::Dot created;
+  cache::Stamp before;  ///< Of the value that the key held again without it; no stamp: none.
   cache::LineId line = 0;
   cache::Expiry expiry = cache::never_expires;
+  std::string writer;  ///< The node that put it, or its boot where that life is over.
   Timestamp set_aside{};
   std::string why;
+  bool to_merge = false;  ///< The table's merge function has not seen it yet.
+
+  [[nodiscard]] Timestamp written() const {
+    return Timestamp(std::chrono::microseconds(static_cast<std::int64_t>(stamp.time)));
+  }
 };
 
-[[nodiscard]] cache::Healer::Record encode(const cache::SetAside& aside, Timestamp at);
+/// `entry.row` is made, whatever it held.
+[[nodiscard]] cache::Healer::Record encode(const JournalEntry& entry);
 [[nodiscard]] Result<JournalEntry> decode(std::string_view row, std::string_view record);
 /// What the rows of `key`'s records begin with.
 [[nodiscard]] std::string row_prefix(std::string_view key);

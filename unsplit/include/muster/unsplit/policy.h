@@ -28,6 +28,7 @@ enum class Rule : std::uint8_t {
   oldest,
   largest,
   merge,
+  custom,      ///< A function of the program's own settles each key.
   none,        ///< The owner asked that it stays apart.
   unexpected,  ///< Neither listed in flush_tables nor with a policy of its own: stays apart, and
                ///< that is an error.
@@ -36,8 +37,8 @@ enum class Rule : std::uint8_t {
 
 [[nodiscard]] Rule rule_for(const cache::TableDefinition& table, const FlushTables& flush);
 
-/// The sibling that wins under `oldest` and `merge`: the smaller seniority of its namer; of two
-/// roots the older one.
+/// The sibling that wins under `oldest`, `merge` and `custom`: the smaller seniority of its namer;
+/// of two roots the older one.
 [[nodiscard]] bool ours_is_older(const cache::Fork& fork);
 /// Under `largest`: the larger recorded view, then the older.
 [[nodiscard]] bool ours_is_larger(const cache::Fork& fork);

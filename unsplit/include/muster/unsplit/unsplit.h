@@ -15,6 +15,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -38,13 +39,16 @@ class Unsplit {
 
   /// What was healed or refused, newest last; bounded.
   [[nodiscard]] boost::asio::awaitable<std::vector<Heal>> heals() const;
+  /// Sums since the start, by table.
+  using Totals = std::map<std::string, HealTotals, std::less<>>;
+  [[nodiscard]] boost::asio::awaitable<Totals> totals() const;
   /// Values that heals set aside on this node and that still matter.
   [[nodiscard]] boost::asio::awaitable<std::vector<JournalEntry>> journal(std::string table) const;
   /// Puts a journal record's value again; refused when the key holds a newer value, was deleted or
   /// has expired.
   [[nodiscard]] boost::asio::awaitable<Result<void>> replay(std::string table, std::string row);
 
-  /// Called on the node's strand with each heal and refusal.  Set it before the cache starts.
+  /// Called on the node's strand with each heal and refusal.  Add handlers before the cache starts.
   void on_heal(std::function<void(const Heal&)> handler);
 
   [[nodiscard]] boost::asio::awaitable<void> stop();
