@@ -175,7 +175,8 @@ asio::awaitable<Result<void>> begin(node::Node& node, cache::Cache& cache, std::
   if (auto started = co_await node.start(); !started) co_return started;
   if (auto started = co_await cache.start(); !started) co_return started;
   if (!peer.empty()) {
-    const Peer other{.name = *NodeName::parse(peer)};
+    Peer other;
+    other.name = *NodeName::parse(peer);
     const auto outcome = co_await node.connect(other);
     if (!outcome.connected) co_return bad_input("not connected: " + outcome.reason);
   }
@@ -194,7 +195,9 @@ asio::awaitable<void> run(asio::io_context& loop, std::vector<std::string> words
   cache_settings.tables.front().storage =
       words[3] == "ram_copies" ? cache::Storage::ram_copies : cache::Storage::disc_copies;
   cache::Cache cache(node, std::move(cache_settings), log);
-  const auto done = co_await begin(node, cache, words.size() > 4 ? words[4] : "");
+  std::string peer;
+  if (words.size() > 4) peer = words[4];
+  const auto done = co_await begin(node, cache, std::move(peer));
   if (done) {
     Member member(loop, cache);
     co_await member.serve();
