@@ -117,7 +117,7 @@ class Mnesia(Member):
             Mnesia._epmd = start("epmd", "-port", EPMD, "-address", "127.0.0.1")
             connected(EPMD).close()
         command = ["erl", "-noinput", "-start_epmd", "false", "-name", f"{name}@127.0.0.1", "-setcookie", "bench", "-pa", home,
-                   "-mnesia", "dir", f'"{home}/mnesia-{name}"', "-kernel", "inet_dist_use_interface", "{127,0,0,1}",
+                   "-mnesia", "dir", f'"{home}/mnesia-{name}"', "-kernel", "inet_dist_use_interface", "{127,0,0,1}", "-kernel", "logger_level", "critical",
                    "-s", "mnesia_member", "main", storage]
         super().__init__(command + ([f"{peer}@127.0.0.1"] if peer else []),
                          env=dict(os.environ, ERL_EPMD_PORT=str(EPMD)))
