@@ -118,7 +118,7 @@ asio::awaitable<Result<std::vector<std::pair<Key, std::string>>>> Cache::all(std
 asio::awaitable<Result<void>> Cache::create_table(TableDefinition definition) {
   Impl::Work<void> work = [impl = impl_, definition = std::move(definition)](Now now,
                                                                              const auto& done) {
-    done(impl->machine()->create_table(now, definition));
+    done(impl->create_table(now, definition));
   };
   co_return co_await impl_->call<void>(std::move(work));
 }

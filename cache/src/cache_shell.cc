@@ -187,6 +187,12 @@ asio::awaitable<std::vector<TableStatus>> Cache::Impl::status() {
   co_return machine_ ? machine_->status(clocks()) : std::vector<TableStatus>();
 }
 
+Result<void> Cache::Impl::create_table(Now now, const TableDefinition& definition) {
+  auto created = machine_->create_table(now, definition);
+  publish(now);  // before the caller, perhaps on another thread, is answered
+  return created;
+}
+
 // --- Turns, timers, storage --------------------------------------------------------------------
 
 void Cache::Impl::end_of_turn(Now at) {

@@ -39,6 +39,7 @@ class Cache::Impl final : public CacheEffects, public std::enable_shared_from_th
   boost::asio::awaitable<Result<void>> start();
   boost::asio::awaitable<Result<void>> wait_for_tables(Duration progress);
   boost::asio::awaitable<std::vector<TableStatus>> status();
+  Result<void> create_table(Now now, const TableDefinition& definition);
   boost::asio::awaitable<void> stop();
   void add_handler(Cache::EventHandler handler) { handlers_.push_back(std::move(handler)); }
   void add_change_handler(Cache::EventHandler handler) {

@@ -3,6 +3,7 @@
 // What must hold of a quiet world, judged by what clients were told (history.h), not by what the
 // machines believe.  A rule speaks up only where the history leaves no excuse.
 #include <algorithm>
+#include <ranges>
 #include <utility>
 
 #include "muster/lab/world.h"
@@ -35,6 +36,8 @@ std::string describe(const Operation& operation) {
 void Checker::problem(std::string text) { problems_.push_back(std::move(text)); }
 
 std::vector<std::string> Checker::all() {
+  const auto up = [this](NodeIndex index) { return world_.node(index).up(); };
+  if (std::ranges::none_of(std::views::iota(NodeIndex(0), world_.size()), up)) return {};
   readiness();
   agreement();
   for (const cache::TableDefinition& table : world_.options().node.tables)
@@ -115,9 +118,8 @@ bool Checker::merges(const std::string& table) const {
 void Checker::journals(const std::string& table) {
   journal_.clear();
   for (NodeIndex index = 0; index < world_.size(); ++index) {
-    SimNode& node = world_.node(index);
-    if (!node.up() || node.healer() == nullptr) continue;
-    for (const unsplit::JournalEntry& entry : node.healer()->journal(table)) {
+    const SimNode& node = world_.node(index);
+    for (const unsplit::JournalEntry& entry : node.journal(table)) {
       journal_.emplace(entry.value, node.name().text());
       const Operation* put = world_.history().put_of(entry.value);
       if (put == nullptr || put->key != entry.key) {
@@ -129,7 +131,7 @@ void Checker::journals(const std::string& table) {
       const bool visible = found != contents_.end() && found->second == entry.value;
       // A value that a newer one hid is read again when that one has expired or was deleted.
       const bool uncovered = merges(table) && !plain(world_.history().of(table, entry.key));
-      if (visible && !put->again && !uncovered)
+      if (visible && node.up() && !put->again && !uncovered)
         problem("the journal of " + node.name().text() +
                 " holds what is not missing: " + describe(*put));
     }
@@ -201,12 +203,18 @@ void Checker::judge_visible(const std::string& key, const std::string& value,
   if (put == nullptr || put->key != key)
     return problem("a value that nobody wrote: " + value + " for " + key);
   const bool only_puts = plain(same_key);
+  const auto set_aside = [&](const Operation& other) {  // itself, or with what replaced it
+    return std::any_of(same_key.begin(), same_key.end(), [&](const Operation* last) {
+      return journal_.contains(last->value) &&
+             (last == &other || History::happened_before(other, *last));
+    });
+  };
   for (const Operation* other : same_key) {
     if (other == put || !other->applied || other->maybe_lost) continue;
     if (!History::happened_before(*put, *other)) continue;
     if (other->kind == Kind::remove)
       problem("resurrected: " + describe(*put) + " is read, although " + describe(*other));
-    if (other->kind == Kind::put && only_puts && !journal_.contains(other->value))
+    if (other->kind == Kind::put && only_puts && !set_aside(*other))
       problem("went back: " + describe(*put) + " is read, although " + describe(*other));
   }
   if (put->ttl && put->done() && same_key.size() == 1 &&

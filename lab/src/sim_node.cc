@@ -113,7 +113,7 @@ SimNode::DurableUntil SimNode::crash(Crash kind, bool power) {
   ends_.clear();
   links_.clear();
   batches_.clear();
-  committing_ = in_turn_ = links_changed_ = false;
+  committing_ = in_turn_ = links_changed_ = leaving_ = false;
   armed_ = never;
   return durable_;
 }
@@ -129,6 +129,7 @@ SimNode::DurableUntil SimNode::restore() {
 }
 
 void SimNode::leave() {
+  leaving_ = true;
   turn([this](Now at) {
     stage_.trace.say(stage_.agenda.now(), "{}: leaves", name_.text());
     topology_->remove(topology_name);
@@ -164,10 +165,18 @@ void SimNode::finish_turn(Now at) {
   rearm();
   if (!machine_->left() || left_) return;
   left_ = true;
+  for (const cache::TableDefinition& table : options_.tables)
+    left_journals_[table.name] = journal(table.name);
   // It is gone when its last words are sent; the process ends behind this turn.
   stage_.agenda.at(stage_.agenda.now(), [this, life = life_] {
     if (life == life_) crash(Crash::keep, false);
   });
+}
+
+std::vector<unsplit::JournalEntry> SimNode::journal(const std::string& table) const {
+  if (healer_) return healer_->journal(table);
+  const auto left = left_journals_.find(table);
+  return left == left_journals_.end() ? std::vector<unsplit::JournalEntry>() : left->second;
 }
 
 void SimNode::check() const {

@@ -172,11 +172,14 @@ void World::healed(const unsplit::Heal& heal) {
 }
 
 void World::leave(NodeIndex index) {
-  if (!nodes_[index]->up()) return;
-  std::set<NodeIndex> company;
-  for (const node::Member& member : nodes_[index]->machine()->connected())
-    company.insert(index_of(member.name));
-  history_.left(index, company, now());
+  if (!nodes_[index]->up() || nodes_[index]->leaving()) return;
+  nodes_[index]->turn([this, index](Now) {
+    std::set<NodeIndex> company;
+    for (const node::Member& member : nodes_[index]->machine()->connected())
+      company.insert(index_of(member.name));
+    history_.left(index, company, now());
+    forgotten_.insert(index);
+  });
   nodes_[index]->leave();
 }
 
@@ -260,9 +263,14 @@ void World::check_service(std::vector<std::string>& problems) {
       if (nodes_[index]->up() && nodes_[index]->cache() != nullptr)
         puts.push_back(put(index, table.name, "quiet" + std::to_string(history_.all().size())));
   run_for(2500ms);
+  std::size_t up = 0;
+  for (const auto& node : nodes_) up += node->up() ? 1 : 0;
   for (const std::size_t id : puts) {
     const Operation& operation = history_.at(id);
-    if (!operation.acknowledged)
+    // Who left while cut off counts as a member until it is forgotten.
+    const bool needs_more =
+        table(operation.table).writes == cache::Acknowledge::majority && 2 * up <= size();
+    if (!operation.acknowledged && !(needs_more && operation.applied))
       problems.push_back(fmt::format("n{} takes no writes in a quiet cluster: {}", operation.node,
                                      operation.done() ? operation.error : "no answer"));
     for (NodeIndex index = 0; index < size(); ++index)

@@ -3,7 +3,10 @@
 // The faults of random worlds; see random_world.h.
 #include "random_world.h"
 
+#include <fmt/format.h>
+
 #include <chrono>
+#include <string>
 #include <vector>
 
 namespace muster::lab {
@@ -94,6 +97,17 @@ void random_fault(World& world, const Faults& faults) {
   }
 }
 
+std::string described(const WorldOptions& options, const Faults& faults) {
+  const cache::TableDefinition& table = options.node.tables.front();
+  return fmt::format("{} nodes, {}, {}, writes {}, durability {}, log of {} bytes;{}{}{}{}{}{}",
+                     options.nodes, to_string(table.on_split), to_string(table.storage),
+                     to_string(table.writes), to_string(table.durability),
+                     options.node.cache.log_bytes, faults.losses ? " losses" : "",
+                     faults.backups ? " backups" : "", faults.disks ? " disks" : "",
+                     faults.clocks ? " clocks" : "", faults.leaves ? " leaves" : "",
+                     faults.forgets ? " forgets" : "");
+}
+
 }  // namespace
 
 WorldOptions random_options(std::uint64_t seed, cache::OnSplit rule) {
@@ -110,6 +124,7 @@ std::string run_random_world(std::uint64_t seed, const WorldOptions& options, co
                              const Traffic& traffic) {
   Stage world(seed, options);
   Random& random = world->random();
+  world->trace().say(world->now(), "world: {}", described(options, faults));
   for (NodeIndex index = 0; index < world->size(); ++index) {
     world->network().skew(world->node(index).host(), random.between(-200ms, 200ms));
     if (random.chance(0.8)) world->start(index);

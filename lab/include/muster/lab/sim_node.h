@@ -92,6 +92,7 @@ class SimNode final : private Process,
   DurableUntil restore();
 
   [[nodiscard]] bool up() const { return machine_ != nullptr; }
+  [[nodiscard]] bool leaving() const { return leaving_; }
   [[nodiscard]] bool has_left() const { return left_; }
   [[nodiscard]] HostId host() const { return host_; }
   [[nodiscard]] const NodeName& name() const { return name_; }
@@ -103,6 +104,8 @@ class SimNode final : private Process,
   [[nodiscard]] cache::CacheMachine* cache() { return cache_.get(); }
   [[nodiscard]] const cache::CacheMachine* cache() const { return cache_.get(); }
   [[nodiscard]] unsplit::UnsplitMachine* healer() { return healer_.get(); }
+  /// Also of a node that left: its file stays where it is.  Empty while it is down otherwise.
+  [[nodiscard]] std::vector<unsplit::JournalEntry> journal(const std::string& table) const;
   [[nodiscard]] const SimDisk& disk() const { return disk_; }
   [[nodiscard]] const node::NodeState& state() const { return state_; }
   [[nodiscard]] std::size_t most_queued() const { return most_queued_; }
@@ -164,6 +167,7 @@ class SimNode final : private Process,
   node::NodeState state_;
   SimDisk disk_;
   bool left_ = false;
+  std::map<std::string, std::vector<unsplit::JournalEntry>> left_journals_;
 
   // Of one life; the machines above hold references to those below.
   std::uint32_t life_ = 0;
@@ -192,6 +196,7 @@ class SimNode final : private Process,
   bool committing_ = false;
   bool in_turn_ = false;
   bool links_changed_ = false;
+  bool leaving_ = false;
   Instant armed_ = never;
   Instant last_wake_{};
   std::uint32_t wakes_at_once_ = 0;
