@@ -58,7 +58,6 @@ void Replica::start_compare(const Vector& vector, const Origins& origins) {
     if (origin == origins.end() || !has_pruned(origin->second)) continue;
     learn(origin->second);
     seen_.set(id, sequence);
-    if (copying_) base_.set(id, sequence);
     log_.raise_floor(id, sequence);
   }
   if (copying_ && from_nothing_) {

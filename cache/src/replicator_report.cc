@@ -160,11 +160,13 @@ bool Replicator::must_have(BootId boot, const RemoteCopy& copy) const {
          should_hold(copy.member.name);
 }
 
-/// At equal line and vector content must be equal.  A difference that lasts is repaired, and an
-/// alarm.
+/// At equal line and vector content must be equal, as long as clocks agree on what has expired.  A
+/// difference that lasts is repaired, and an alarm.
 void Replicator::check_digest(Now now, RemoteCopy& copy) {
-  const bool comparable = readiness_ == Readiness::ready && !copying_ && copy.counted() &&
-                          copy.comparable && !replica_.content_ahead() &&
+  const Timestamp theirs{std::chrono::microseconds(copy.clock_us)};
+  const bool clocks_agree = std::chrono::abs(cluster(now) - theirs) <= differs_for / 2;
+  const bool comparable = clocks_agree && readiness_ == Readiness::ready && !copying_ &&
+                          copy.counted() && copy.comparable && !replica_.content_ahead() &&
                           relate(replica_.path(), copy.path) == Relation::equal &&
                           replica_.seen() == copy.reported_seen;
   if (!comparable || copy.digest == replica_.table().digest()) {
@@ -173,7 +175,7 @@ void Replicator::check_digest(Now now, RemoteCopy& copy) {
   }
   if (copy.digest_mismatches++ == 0) copy.differs_since = now.mono;
   if (copy.digest_mismatches < mismatches_max) return;
-  if (now.mono - copy.differs_since < differs_for) return;  // clocks at an expiry may differ
+  if (now.mono - copy.differs_since < differs_for) return;  // clocks differ a little
   copy.digest_mismatches = 0;
   report(now, CacheEvent::Kind::alarm, copy.member.name,
          "contents differ at equal vectors; repairing");
