@@ -79,9 +79,8 @@ void SimNode::open_cache() {
         return {};
       });
   healer_->attach(*cache_);
-  if (!options_.wrap_healer) return;
-  wrapped_healer_ = options_.wrap_healer(name_, *healer_);
-  cache_->set_healer(wrapped_healer_.get());
+  cache_->set_healer(this);
+  if (options_.wrap_healer) wrapped_healer_ = options_.wrap_healer(name_, *healer_);
 }
 
 SimNode::DurableUntil SimNode::crash(Crash kind, bool power) {
@@ -358,9 +357,32 @@ void SimNode::report(Now at, const cache::CacheEvent& event) {
                    event.detail);
   if (event.kind == cache::CacheEvent::Kind::alarm) stage_.alarm(event);
   if (event.kind == cache::CacheEvent::Kind::inconsistent_database) stage_.forked();
+  if (event.kind == cache::CacheEvent::Kind::joining) stage_.dropping(event.table);
   if (healer_) cache_events_.push_back(event);
   if (on_cache_event) on_cache_event(at, event);
 }
+
+// ---- splits
+
+cache::Healer& SimNode::judging() const {
+  return wrapped_healer_ ? *wrapped_healer_ : static_cast<cache::Healer&>(*healer_);
+}
+
+cache::Verdict SimNode::judge(Now at, const cache::TableDefinition& table,
+                              const cache::Fork& fork) {
+  const cache::Verdict verdict = judging().judge(at, table, fork);
+  const bool merges =
+      unsplit::rule_for(table, options_.unsplit.flush_tables) == unsplit::Rule::merge;
+  if (verdict == cache::Verdict::theirs_wins && !merges) stage_.dropping(table.name);
+  return verdict;
+}
+
+cache::Healer::Record SimNode::record(Now at, const cache::TableDefinition& table,
+                                      const cache::SetAside& aside, bool speaks) {
+  return judging().record(at, table, aside, speaks);
+}
+
+void SimNode::healed(Now at, const cache::HealReport& report) { judging().healed(at, report); }
 
 // ---- topology
 

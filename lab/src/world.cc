@@ -64,7 +64,9 @@ World::World(std::uint64_t seed, WorldOptions options)
         .violation = [this](std::string text) { violation(std::move(text)); },
         .alarm = [this, index](const cache::CacheEvent& event) { alarm(index, event); },
         .forked = [this] { history_.healed(); },
-        .healed = [this](const unsplit::Heal& heal) { healed(heal); }};
+        // What clients saw there begins anew, also through those that pass their reads on.
+        .dropping = [this](const std::string& table) { sessions_.forget(table); },
+        .healed = [this](const unsplit::Heal&) { history_.healed(); }};
     nodes_.push_back(std::make_unique<SimNode>(std::move(stage), options_.node, host, name,
                                                random_.split(name.text()).next()));
   }
@@ -151,6 +153,7 @@ PeerSet World::contacts_of(NodeIndex index) const {
 void World::start(NodeIndex index) {
   if (nodes_[index]->up()) return;
   started_[index] = disturbed_[index] = now();
+  sessions_.forget(index);
   nodes_[index]->start(contacts_of(index));
 }
 
@@ -161,14 +164,6 @@ void World::start_all() {
 void World::crash(NodeIndex index, Crash kind, bool power) {
   if (!nodes_[index]->up()) return;
   history_.lost(index, nodes_[index]->crash(kind, power));
-  sessions_.forget(index);
-}
-
-/// Values that a side sets aside leave its copies: what clients saw there begins anew.
-void World::healed(const unsplit::Heal& heal) {
-  history_.healed();
-  if (heal.verdict == cache::Verdict::theirs_wins && heal.rule != unsplit::Rule::merge)
-    sessions_.forget(heal.table);
 }
 
 void World::leave(NodeIndex index) {

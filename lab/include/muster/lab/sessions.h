@@ -2,7 +2,7 @@
 //
 // What clients that stay on one node saw there, in time: they must read their own writes and never
 // go back.  It judges only keys whose values can do nothing but follow each other (no delete, no
-// expiry); an `oldest` heal that sets values aside, and a crash, begin it anew.
+// expiry); a heal that sets values aside, a copy made from nothing, and a start, begin it anew.
 #pragma once
 
 #include <cstddef>

@@ -54,6 +54,7 @@ struct SimNodeOptions {
 class SimNode final : private Process,
                       private node::NodeEffects,
                       private cache::CacheEffects,
+                      private cache::Healer,
                       private discovery::TopologySink {
  public:
   struct Stage {
@@ -65,6 +66,8 @@ class SimNode final : private Process,
     std::function<void(std::string)> violation;
     std::function<void(const cache::CacheEvent&)> alarm;
     std::function<void()> forked;
+    /// Values of a table that were read here are about to leave its copy.
+    std::function<void(const std::string& table)> dropping;
     std::function<void(const unsplit::Heal&)> healed;
   };
 
@@ -138,6 +141,13 @@ class SimNode final : private Process,
   // cache::CacheEffects.
   void store(cache::StoreBatch batch) override;
   void report(Now now, const cache::CacheEvent& event) override;
+  // cache::Healer: hears each verdict before it is carried out.
+  cache::Verdict judge(Now now, const cache::TableDefinition& table,
+                       const cache::Fork& fork) override;
+  Record record(Now now, const cache::TableDefinition& table, const cache::SetAside& aside,
+                bool speaks) override;
+  void healed(Now now, const cache::HealReport& report) override;
+  [[nodiscard]] cache::Healer& judging() const;
   // discovery::TopologySink.
   void connect(discovery::AttemptId id, const Peer& peer, Duration within) override;
   void disconnect(discovery::AttemptId id, const NodeName& name) override;

@@ -147,7 +147,6 @@ class World {
                   const std::optional<cache::Table::Found>& found, Instant invoked);
   [[nodiscard]] static std::optional<Instant> latest_expiry(
       const Operation& put, const std::vector<const Operation*>& same_key);
-  void healed(const unsplit::Heal& heal);
   void check_service(std::vector<std::string>& problems);
   void violation(std::string text);
   void alarm(NodeIndex at, const cache::CacheEvent& event);
