@@ -433,7 +433,7 @@ TableStatus Replicator::status(Now now) const {
   if (hosted_) status.replicas.push_back(surroundings_.fabric.self().name);
   for (const auto& [boot, copy] : copies_) {
     if (in_view(boot) && copy.version != 0) status.replicas.push_back(copy.member.name);
-    if (copy.apart) status.apart.push_back(copy.member.name);
+    if (copy.apart && in_view(boot)) status.apart.push_back(copy.member.name);
   }
   status.disk = disk_;
   status.disk_late = disk_late(now);
