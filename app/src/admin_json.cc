@@ -179,6 +179,7 @@ json::value tables_json(const std::vector<cache::TableStatus>& tables, const Nod
     object["disk"] = to_string(table.disk);
     object["disk_late_ms"] = milliseconds(table.disk_late);
     object["on_split"] = to_string(definition.on_split);
+    object["reuse"] = to_string(definition.reuse);
     object["ttl_ms"] = duration_json(definition.ttl);
     object["max_ttl_ms"] = duration_json(definition.max_ttl);
     object["entries"] = table.entries;

@@ -68,7 +68,7 @@ bool is_table_name(std::string_view name) {
 }
 
 cache::TableDefinition read_table(std::string name, Fields fields) {
-  using cache::Acknowledge, cache::Durability, cache::OnSplit, cache::Storage;
+  using cache::Acknowledge, cache::Durability, cache::OnSplit, cache::Reuse, cache::Storage;
   static constexpr std::pair<std::string_view, Storage> storages[] = {
       {"ram_copies", Storage::ram_copies},
       {"disc_copies", Storage::disc_copies},
@@ -84,6 +84,8 @@ cache::TableDefinition read_table(std::string name, Fields fields) {
       {"automatic", OnSplit::automatic}, {"oldest", OnSplit::oldest},     {"merge", OnSplit::merge},
       {"largest", OnSplit::largest},     {"majority", OnSplit::majority}, {"none", OnSplit::none},
       {"custom", OnSplit::custom}};
+  static constexpr std::pair<std::string_view, Reuse> reuses[] = {{"always", Reuse::always},
+                                                                  {"never", Reuse::never}};
   cache::TableDefinition table;
   table.name = std::move(name);
   table.storage = fields.choice("storage", table.storage, storages);
@@ -95,6 +97,10 @@ cache::TableDefinition read_table(std::string name, Fields fields) {
   table.local_content = fields.boolean("local_content", table.local_content);
   table.majority = fields.boolean("majority", table.majority);
   table.on_split = fields.choice("on_split", table.on_split, on_splits);
+  table.reuse = fields.choice("reuse", table.reuse, reuses);
+  if (table.reuse == Reuse::never && !table.max_ttl)
+    fields.reject("reuse",
+                  "never needs a max_ttl: so long the deletes of this table are remembered");
   fields.finish();
   return table;
 }

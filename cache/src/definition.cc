@@ -33,6 +33,9 @@ std::string_view to_string(OnSplit on_split) {
                  std::array<std::string_view, 7>{"automatic", "oldest", "merge", "largest",
                                                  "majority", "none", "custom"});
 }
+std::string_view to_string(Reuse reuse) {
+  return name_of(reuse, std::array<std::string_view, 2>{"always", "never"});
+}
 
 std::string_view to_string(SplitContext context) {
   return name_of(context,

@@ -54,6 +54,7 @@ class Replica {
     BootId boot = {};
     std::size_t log_bytes = std::size_t{64} << 20;
     bool merges = false;        ///< Every put counts.
+    Duration keep_deletes{};    ///< So long after they were made, settled or not.
     bool stores = true;         ///< Has a disk.
     bool drops_values = false;  ///< What is durable leaves memory; the table has a source.
   };
@@ -65,6 +66,7 @@ class Replica {
 
   // Lines.
   void set_merges(bool merges) { options_.merges = merges; }
+  void keep_deletes_for(Duration span) { options_.keep_deletes = span; }
   void set_stores(bool stores, bool drops_values) {
     options_.stores = stores;
     options_.drops_values = drops_values;

@@ -64,7 +64,10 @@ void Replica::drop_expired(std::string_view key, Expiry at) {
 
 bool Replica::forget(const Stamp& settled, Timestamp latest, std::size_t limit) {
   Deletes::Id deleted;
-  while (limit > 0 && deletes_.take_settled(settled, deleted)) {
+  const auto kept = static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(options_.keep_deletes).count());
+  const Stamp over{settled.time - std::min(settled.time, kept), settled.boot};
+  while (limit > 0 && deletes_.take_settled(over, deleted)) {
     delete_changed(deleted.key, deleted.created);
     meta_dirty_ = true;
     --limit;

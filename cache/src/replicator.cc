@@ -44,7 +44,8 @@ Replicator::Replicator(Surroundings& surroundings, TableDefinition definition)
       definition_(std::move(definition)),
       replica_({.boot = surroundings.fabric.self().boot,
                 .log_bytes = surroundings.options.log_bytes,
-                .merges = definition_.on_split == OnSplit::merge},
+                .merges = definition_.on_split == OnSplit::merge,
+                .keep_deletes = deletes_bar_puts_for()},
                std::make_shared<Table>(
                    Table::Options{.ordered = true,
                                   .keep_before = definition_.on_split != OnSplit::merge &&

@@ -193,6 +193,10 @@ class Replicator final : private ReplicaListener {
   [[nodiscard]] Expiry expiry_of(const Put& put, const Stamp& stamp,
                                  const std::optional<Table::Visible>& visible) const;
   Result<void> may_write() const;
+  [[nodiscard]] Duration deletes_bar_puts_for() const {
+    return definition_.reuse == Reuse::never ? *definition_.max_ttl : Duration();
+  }
+  Result<void> may_put(const Key& key, const Stamp& stamp) const;
   [[nodiscard]] std::pair<std::size_t, std::size_t> holders_and_admitted() const;
   [[nodiscard]] bool journals_are_empty() const;
 

@@ -79,6 +79,7 @@ void Replicator::adopt(const TableDefinition& definition) {
   definition_ = definition;
   hosted_ = should_hold(surroundings_.fabric.self().name);
   replica_.set_merges(definition_.on_split == OnSplit::merge);
+  replica_.keep_deletes_for(deletes_bar_puts_for());
   keep_values_where_asked();
   replica_.mark_dirty();
 }

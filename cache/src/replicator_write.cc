@@ -99,6 +99,22 @@ std::uint64_t Replicator::continued(const Put& put, const Table::Visible& visibl
   return std::max(above, visible.value_stamp.time) + 1;
 }
 
+/// `reuse: never`, for a key that is not there.
+Result<void> Replicator::may_put(const Key& key, const Stamp& stamp) const {
+  if (definition_.reuse == Reuse::always) return {};
+  const Stamp deleted = replica_.deletes().newest(key.encoded());
+  if (deleted == Stamp{}) return {};
+  const Duration since =
+      std::chrono::microseconds(stamp.time) - std::chrono::microseconds(deleted.time);
+  const Duration barred = deletes_bar_puts_for() - since;
+  if (barred <= Duration()) return {};
+  return Error{
+      std::make_error_code(std::errc::operation_not_permitted),
+      fmt::format("table {}: this key was deleted, and the table has reuse: never: no put "
+                  "within {} s",
+                  definition_.name, std::chrono::ceil<std::chrono::seconds>(barred).count())};
+}
+
 void Replicator::perform(Now now, Write& write, const WriteOptions& options, Instant deadline,
                          CacheMachine::WriteDone done) {
   same_write_ = false;
@@ -120,6 +136,9 @@ void Replicator::perform(Now now, Write& write, const WriteOptions& options, Ins
     const bool wrong = write.condition != Write::If::always &&
                        visible[i].has_value() != (write.condition == Write::If::present);
     if (wrong) return waiter.done(now, waiter.written);
+    if (visible[i]) continue;
+    if (auto allowed = may_put(write.puts[i].key, puts.stamp); !allowed)
+      return waiter.done(now, allowed.error());
   }
   for (std::size_t i = 0; i < write.puts.size(); ++i) {
     const Put& put = write.puts[i];

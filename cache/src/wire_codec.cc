@@ -149,6 +149,7 @@ void to_wire(const TableDefinition& definition, wire::Definition& out) {
   out.set_local_content(definition.local_content);
   out.set_majority(definition.majority);
   out.set_on_split(static_cast<std::uint32_t>(definition.on_split));
+  out.set_reuse(static_cast<std::uint32_t>(definition.reuse));
 }
 
 Result<TableDefinition> from_wire(const wire::Definition& in) {
@@ -157,7 +158,8 @@ Result<TableDefinition> from_wire(const wire::Definition& in) {
   const bool known = read_enum(in.storage(), Storage::disc_only_copies, definition.storage) &&
                      read_enum(in.writes(), Acknowledge::local, definition.writes) &&
                      read_enum(in.durability(), Durability::sync, definition.durability) &&
-                     read_enum(in.on_split(), OnSplit::custom, definition.on_split);
+                     read_enum(in.on_split(), OnSplit::custom, definition.on_split) &&
+                     read_enum(in.reuse(), Reuse::never, definition.reuse);
   if (!known || (in.has_ttl_us() && !read_duration(in.ttl_us(), definition.ttl)) ||
       (in.has_max_ttl_us() && !read_duration(in.max_ttl_us(), definition.max_ttl))) {
     return bad_input(fmt::format("table {}: the definition cannot be read", in.name()));
@@ -186,6 +188,10 @@ Result<void> check(const TableDefinition& definition) {
   }
   if (definition.max_ttl && definition.ttl && *definition.ttl > *definition.max_ttl) {
     return bad_input(fmt::format("table {}: ttl is longer than max_ttl", name));
+  }
+  if (definition.reuse == Reuse::never && !definition.max_ttl) {
+    return bad_input(fmt::format(
+        "table {}: reuse: never needs a max_ttl: so long its deletes are remembered", name));
   }
   return {};
 }

@@ -61,7 +61,7 @@ topologies:
 connect:    [b@127.0.0.1]
 tables:
   jobs: {storage: ram_copies, copies: [a@127.0.0.1]}
-  session: {ttl: 30m, max_ttl: 1d, writes: async, durability: sync, on_split: merge}
+  session: {ttl: 30m, max_ttl: 1d, writes: async, durability: sync, on_split: merge, reuse: never}
 unsplit:    {flush_tables: [jobs], auto_initialize_cluster: false}
 listen:     {http: "127.0.0.1:5000", redis: "[::1]:6000", password_file: /p, show_keys: true}
 log:        {level: debug, format: json}

@@ -32,6 +32,10 @@ enum class Durability : std::uint8_t { async, sync };
 /// program's own settles each key.
 enum class OnSplit : std::uint8_t { automatic, oldest, merge, largest, majority, none, custom };
 
+/// Whether a key may be put again after its delete.  `never`: not before max_ttl has passed since,
+/// on any node that knows of the delete; so a slow request cannot bring back who has logged out.
+enum class Reuse : std::uint8_t { always, never };
+
 struct TableDefinition {
   std::string name = "session";  ///< [a-z0-9_-], at most 32 characters.
   Storage storage = Storage::disc_copies;
@@ -43,6 +47,7 @@ struct TableDefinition {
   bool local_content = false;    ///< Same definition, each node its own content, never copied.
   bool majority = false;  ///< Writes are refused in an island without a majority of the admitted.
   OnSplit on_split = OnSplit::automatic;
+  Reuse reuse = Reuse::always;  ///< `never` needs a max_ttl: so long its deletes are remembered.
 
   friend bool operator==(const TableDefinition&, const TableDefinition&) = default;
 };
@@ -51,6 +56,7 @@ struct TableDefinition {
 [[nodiscard]] std::string_view to_string(Acknowledge acknowledge);
 [[nodiscard]] std::string_view to_string(Durability durability);
 [[nodiscard]] std::string_view to_string(OnSplit on_split);
+[[nodiscard]] std::string_view to_string(Reuse reuse);
 
 /// Documented limits: a name, a key and a value beyond them are refused with an error that names
 /// the limit.
