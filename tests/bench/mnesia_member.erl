@@ -42,6 +42,9 @@ serve(Port, Storage) ->
 
 obey(["size"], _) -> say("~b", [mnesia:table_info(session, size)]);
 obey(["collect"], _) -> [garbage_collect(P) || P <- processes()], say("ok", []);
+obey(["drop", Node], _) ->  % a node that is gone for good, so that its name may join anew
+    {atomic, ok} = mnesia:del_table_copy(schema, list_to_atom(Node)),
+    say("ok", []);
 obey(["fill", From, To], Storage) -> fill(Storage, int(From), int(To)), say("ok", []);
 obey(["get", Ms, Keys], _) ->
     Start = now_us(),
