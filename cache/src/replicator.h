@@ -189,6 +189,7 @@ class Replicator final : private ReplicaListener {
   void finish(Now now, Waiter waiter, bool acknowledged);
   void complete_waiters(Now now);
   void expire_waiters(Now now);
+  void give_up_waiting(Now now);
   [[nodiscard]] std::uint64_t continued(const Put& put, const Table::Visible& visible) const;
   [[nodiscard]] Expiry expiry_of(const Put& put, const Stamp& stamp,
                                  const std::optional<Table::Visible>& visible) const;
@@ -317,6 +318,7 @@ class Replicator final : private ReplicaListener {
   std::deque<PendingWrite> pending_;
   std::vector<PendingWrite> again_;  // own puts that a fork took away before they were acknowledged
   Instant earliest_deadline_ = never;  // no later than that of any waiter
+  bool left_ = false;                  // this node, for good, while its process goes on
   bool line_asked_ = false;
   Instant line_retry_ = never;
 

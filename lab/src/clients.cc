@@ -46,8 +46,9 @@ void World::answered(std::size_t id, const Result<cache::Written>& result) {
   }
   operation.applied = result->applied;
   operation.acknowledged = result->acknowledged;
-  for (const NodeName& holder : result->holders)
-    if (operation.applied) operation.holders.emplace(index_of(holder), now());
+  std::set<NodeIndex> holders;
+  for (const NodeName& holder : result->holders) holders.insert(index_of(holder));
+  if (operation.applied) history_.held(id, holders, now());
   trace_.say(now(), "client: {} {}{}, {} holders", id,
              operation.applied ? "applied" : "not applied",
              operation.acknowledged ? " and acknowledged" : "", operation.holders.size());

@@ -55,11 +55,15 @@ class History {
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> keys() const;
   [[nodiscard]] const Operation* put_of(const std::string& value) const;
 
+  /// An answer says that `nodes` have it.  Those that have left meanwhile have handed it over, or
+  /// taken it along.
+  void held(std::size_t id, const std::set<NodeIndex>& nodes, Instant now);
   /// `node` lost what was completed later than its table's instant in `durable`; where a table is
   /// not in it: all.
   void lost(NodeIndex node, const std::map<std::string, Instant>& durable);
   /// `node` left for good; without company it takes with it what nobody else has.
   void left(NodeIndex node, const std::set<NodeIndex>& company, Instant now);
+  void returned(NodeIndex node) { left_.erase(node); }
   /// A heal: what is under way may be put again on the winner's line.
   void healed();
   /// All copies are equal now: everybody holds what anybody held.
@@ -72,6 +76,9 @@ class History {
   std::vector<Operation> operations_;
   std::map<std::pair<std::string, std::string>, std::vector<std::size_t>> by_key_;
   std::map<std::string, std::size_t> by_value_;
+  /// Of those that have left: the company that they left behind, without those that lost something
+  /// or left since.
+  std::map<NodeIndex, std::set<NodeIndex>> left_;
 };
 
 }  // namespace muster::lab
