@@ -46,9 +46,7 @@ void World::answered(std::size_t id, const Result<cache::Written>& result) {
   }
   operation.applied = result->applied;
   operation.acknowledged = result->acknowledged;
-  std::set<NodeIndex> holders;
-  for (const NodeName& holder : result->holders) holders.insert(index_of(holder));
-  if (operation.applied) history_.held(id, holders, now());
+  if (operation.applied) held(operation, result->holders);
   trace_.say(now(), "client: {} {}{}, {} holders", id,
              operation.applied ? "applied" : "not applied",
              operation.acknowledged ? " and acknowledged" : "", operation.holders.size());
@@ -62,6 +60,19 @@ void World::answered(std::size_t id, const Result<cache::Written>& result) {
   if (session)
     static_cast<void>(sessions_.saw(operation.node, operation.table, operation.key, operation.value,
                                     operation.invoked, now()));
+}
+
+/// Of those whose process ended meanwhile nobody can say whether it was on their disk.
+void World::held(Operation& operation, const std::vector<NodeName>& named) {
+  std::set<NodeIndex> holders;
+  for (const NodeName& name : named) {
+    const NodeIndex index = index_of(name);
+    const SimNode& node = *nodes_[index];
+    const bool same_life = node.up() && started_[index] <= operation.invoked;
+    if (same_life || node.has_left()) holders.insert(index);
+  }
+  operation.maybe_lost = holders.empty() && !named.empty();
+  if (!holders.empty()) history_.held(operation.id, holders, now());
 }
 
 cache::LineId World::line_of(NodeIndex index, const std::string& table) const {
