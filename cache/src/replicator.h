@@ -77,6 +77,7 @@ class Replicator final : private ReplicaListener {
  private:
   struct Waiter {
     std::optional<Dot> put = {}, free = {};
+    Stamp stamp = {};  // of the put
     Acknowledge acknowledge = Acknowledge::sync;
     Instant since = {}, deadline = never;
     Written written = {};
@@ -214,7 +215,9 @@ class Replicator final : private ReplicaListener {
   void check_healings(Now now);
   void finish_healing(Now now, const Healing& healing, Verdict verdict, bool complete);
   void retry_pending(Now now);
-  void collect_again(Now now, const Path& path);
+  std::map<Stamp, std::size_t> collect_again(Now now, const Path& path);
+  void put_again(Now now, Write& write, std::string_view encoded, std::string_view value,
+                 Expiry expiry) const;
   [[nodiscard]] std::optional<node::Member> oldest_in_view() const;
 
   // replicator_catchup.cc

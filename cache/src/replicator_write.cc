@@ -144,7 +144,10 @@ void Replicator::perform(Now now, Write& write, const WriteOptions& options, Ins
     if (replica_.table().visible(key.encoded(), at(puts.stamp))) ++waiter.written.deleted;
     removes.removes.push_back(std::move(item));
   }
-  if (!puts.puts.empty()) waiter.put = replica_.issue(puts);
+  if (!puts.puts.empty()) {
+    waiter.put = replica_.issue(puts);
+    waiter.stamp = puts.stamp;
+  }
   if (!removes.removes.empty()) {
     removes.stamp = replica_.next_stamp(cluster(now));
     for (const RemoveItem& item : removes.removes) {
