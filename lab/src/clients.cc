@@ -46,6 +46,8 @@ void World::answered(std::size_t id, const Result<cache::Written>& result) {
   }
   operation.applied = result->applied;
   operation.acknowledged = result->acknowledged;
+  const bool itself = operation.direct && operation.life == nodes_[operation.node]->life();
+  if (itself) operation.line = line_of(operation.node, operation.table);
   if (operation.applied) held(operation, result->holders);
   trace_.say(now(), "client: {} {}{}, {} holders", id,
              operation.applied ? "applied" : "not applied",
@@ -54,9 +56,8 @@ void World::answered(std::size_t id, const Result<cache::Written>& result) {
   if (now() - std::max(operation.invoked, disturbed_[operation.node]) > limit)
     violation("operation " + std::to_string(id) + " took longer than 2 s");
   if (operation.acknowledged) check_holders(operation);
-  const bool session = operation.kind == Operation::Kind::put && operation.applied &&
-                       operation.direct && !operation.again && !operation.ttl &&
-                       operation.life == nodes_[operation.node]->life();
+  const bool session = operation.kind == Operation::Kind::put && operation.applied && itself &&
+                       !operation.again && !operation.ttl;
   if (session)
     static_cast<void>(sessions_.saw(operation.node, operation.table, operation.key, operation.value,
                                     operation.invoked, now()));

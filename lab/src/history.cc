@@ -104,4 +104,12 @@ bool History::happened_before(const Operation& earlier, const Operation& later) 
   return holder != earlier.holders.end() && holder->second <= later.invoked;
 }
 
+bool History::may_replace(const Operation& earlier, const Operation& later) {
+  if (later.done() && !later.applied) return false;
+  if (happened_before(earlier, later)) return true;
+  // One that waits for others for long is applied all the while.
+  if (earlier.node == later.node && earlier.life == later.life) return earlier.id < later.id;
+  return earlier.line != 0 && earlier.line == later.line && !happened_before(later, earlier);
+}
+
 }  // namespace muster::lab

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // What clients did and what they were told, as they saw it: the record that checkers judge a world
-// by.  It knows nothing of stamps, lines or vectors; only who asked whom, when, and the answer.
+// by.  It knows nothing of stamps or vectors; only who asked whom, when, the answer, and for
+// excuses the line on which it was given.
 #pragma once
 
 #include <cstddef>
@@ -35,6 +36,7 @@ struct Operation {
   bool applied = false;
   bool acknowledged = false;
   std::string error;
+  std::uint64_t line = 0;  ///< Of the node as it answered; 0: another answered, or it had none.
   /// Who has it, as far as anybody was told, and since when at the latest; crashes strike off.
   std::map<NodeIndex, Instant> holders;
   /// To whom the only holder handed it when it left, and when; crashes strike off.
@@ -71,6 +73,9 @@ class History {
 
   /// Whoever executed `later` had already applied `earlier`.
   [[nodiscard]] static bool happened_before(const Operation& earlier, const Operation& later);
+  /// `later` may have taken the place of `earlier` where both were: it came after it, or the two
+  /// did not know of each other, but met, for they were made on one line.
+  [[nodiscard]] static bool may_replace(const Operation& earlier, const Operation& later);
 
  private:
   std::vector<Operation> operations_;
