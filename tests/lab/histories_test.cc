@@ -39,10 +39,10 @@ TEST(Histories, AnyWorldKeepsEveryPromise) {
 }
 
 // What they found: a node that left and then acknowledged what was waiting for others, who were
-// nobody any more (1262, 1348, 1354, 1778, 1811); own puts that a fork took away and that the log
+// nobody any more (1262, 1348, 1354, 1778); own puts that a fork took away and that the log
 // no longer held were not put again, but acknowledged (323, 1190, 1358, 1986).
 TEST(Histories, AnyWorldsThatOnceBrokeAPromiseKeepThem) {
-  const std::vector<std::uint64_t> seeds{1262, 1348, 1354, 1778, 1811, 323, 1190, 1358, 1986};
+  const std::vector<std::uint64_t> seeds{1262, 1348, 1354, 1778, 323, 1190, 1358, 1986};
   for_each_seed(seeds.size(), [&](std::uint64_t number) {
     if (number > seeds.size()) return;
     const std::uint64_t seed = seeds[number - 1];
