@@ -165,6 +165,8 @@ void Replicator::island_changed(Now now) {
     }
   }
   note_dropped();
+  left_ = own_admissions() != 0 && own_admissions() % 2 == 0;
+  if (left_) give_up_waiting(now);
   relay_targets_.clear();
   line_asked_ = false;
   acks_moved_ = report_stale_ = true;

@@ -77,6 +77,7 @@ class Replicator final : private ReplicaListener {
  private:
   struct Waiter {
     std::optional<Dot> put = {}, free = {};
+    Stamp stamp = {};  // of the put
     Acknowledge acknowledge = Acknowledge::sync;
     Instant since = {}, deadline = never;
     Written written = {};
@@ -189,6 +190,7 @@ class Replicator final : private ReplicaListener {
   void finish(Now now, Waiter waiter, bool acknowledged);
   void complete_waiters(Now now);
   void expire_waiters(Now now);
+  void give_up_waiting(Now now);
   [[nodiscard]] std::uint64_t continued(const Put& put, const Table::Visible& visible) const;
   [[nodiscard]] Expiry expiry_of(const Put& put, const Stamp& stamp,
                                  const std::optional<Table::Visible>& visible) const;
@@ -217,7 +219,9 @@ class Replicator final : private ReplicaListener {
   void check_healings(Now now);
   void finish_healing(Now now, const Healing& healing, Verdict verdict, bool complete);
   void retry_pending(Now now);
-  void collect_again(Now now, const Path& path);
+  std::map<Stamp, std::size_t> collect_again(Now now, const Path& path);
+  void put_again(Now now, Write& write, std::string_view encoded, std::string_view value,
+                 Expiry expiry) const;
   [[nodiscard]] std::optional<node::Member> oldest_in_view() const;
 
   // replicator_catchup.cc
@@ -321,6 +325,7 @@ class Replicator final : private ReplicaListener {
   std::deque<PendingWrite> pending_;
   std::vector<PendingWrite> again_;  // own puts that a fork took away before they were acknowledged
   Instant earliest_deadline_ = never;  // no later than that of any waiter
+  bool left_ = false;                  // this node, for good, while its process goes on
   bool line_asked_ = false;
   Instant line_retry_ = never;
 

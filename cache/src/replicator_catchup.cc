@@ -117,10 +117,12 @@ void Replicator::serve_fetch(Now, RemoteCopy& copy, const wire::Fetch& fetch) {
 }
 
 /// Bucket by bucket batches come in parts: whoever is read meanwhile is another one.  Of two that
-/// both need each other's content the older one goes second, so that somebody stays ready.
+/// both need each other's content the older one goes second, so that somebody stays ready; but not
+/// for long, for until then it misses what it should read.
 void Replicator::copy_missing(Now now, RemoteCopy& copy) {
   if (readiness_ == Readiness::ready) {
     const bool elder = surroundings_.fabric.self().seniority() < copy.member.seniority();
+    copy.no_fetch_before = now.mono + patience;
     if (copy.readiness != Readiness::ready) return;  // it copies from us first
     if (elder && !std::exchange(copy.went_first, true)) return;
     set_readiness(now, Readiness::catching_up,

@@ -294,12 +294,15 @@ void Replicator::lose_to(Now now, RemoteCopy& copy, const Fork& fork) {
   healing.met = !healing.losers.contains(copy.member.boot);
   if (healing.met) healing.theirs = copy.reported_seen;
   stop_copying(now);  // what comes of the old line must not be installed on the new one
-  collect_again(now, copy.path);
+  const auto unlogged = collect_again(now, copy.path);
   const bool eldest = eldest_of(replica_.members());
   std::set<BootId> members = copy.members;
   members.insert(copy.member.boot);
   members.insert(self());
   replica_.lose(copy.path, std::move(members), [&](const SetAside& aside) {
+    if (const auto own = unlogged.find(aside.value.stamp); own != unlogged.end()) {
+      put_again(now, again_[own->second].write, aside.key, aside.value.bytes, aside.value.expiry);
+    }
     if (set_aside(now, aside, eldest)) ++healing.set_aside;
   });
   admitted_on_line_ = copy.members.contains(self());
@@ -363,9 +366,11 @@ void Replicator::heard(BootId from, TableDefinition definition) {
 }
 
 /// Own puts that nobody has been told are safe, and that the path loses: they are put again, unless
-/// deleted or expired, with what is left of their time.
-void Replicator::collect_again(Now now, const Path& path) {
-  if (replica_.merges()) return;
+/// deleted or expired, with what is left of their time.  Returns those that the log no longer has,
+/// by their stamps: what is still to be put of them the table tells as it loses it.
+std::map<Stamp, std::size_t> Replicator::collect_again(Now now, const Path& path) {
+  std::map<Stamp, std::size_t> unlogged;
+  if (replica_.merges()) return unlogged;
   Operation operation;
   for (auto waiter = waiters_.begin(); waiter != waiters_.end();) {
     const Origin* origin = waiter->put ? replica_.origin(waiter->put->origin) : nullptr;
@@ -377,23 +382,32 @@ void Replicator::collect_again(Now now, const Path& path) {
     again.options = {.acknowledge = waiter->acknowledge, .deadline = std::chrono::seconds(2)};
     again.deadline = waiter->deadline;
     again.done = std::move(waiter->done);
-    if (decode(replica_.log().find(*waiter->put), operation)) {
+    const std::string_view logged = replica_.log().find(*waiter->put);
+    if (!logged.empty() && decode(logged, operation)) {
       for (const PutItem& item : operation.puts) {
         if (replica_.deletes().contains(item.key, item.created.value_or(operation.dot))) continue;
-        auto key = Key::decode(item.key);
-        if (!key || item.expiry <= cluster(now)) continue;
-        Put put{.key = *key, .value = std::string(item.value), .ttl = {}};
-        if (item.expiry == never_expires) {
-          put.ttl = forever;
-        } else {
-          put.expires_at = item.expiry;
-        }
-        again.write.puts.push_back(std::move(put));
+        put_again(now, again.write, item.key, item.value, item.expiry);
       }
+    } else {
+      unlogged.emplace(waiter->stamp, again_.size());
     }
     again_.push_back(std::move(again));
     waiter = waiters_.erase(waiter);
   }
+  return unlogged;
+}
+
+void Replicator::put_again(Now now, Write& write, std::string_view encoded, std::string_view value,
+                           Expiry expiry) const {
+  auto key = Key::decode(encoded);
+  if (!key || expiry <= cluster(now)) return;
+  Put put{.key = *key, .value = std::string(value), .ttl = {}};
+  if (expiry == never_expires) {
+    put.ttl = forever;
+  } else {
+    put.expires_at = expiry;
+  }
+  write.puts.push_back(std::move(put));
 }
 
 void Replicator::retry_pending(Now now) {

@@ -163,7 +163,10 @@ void Replicator::perform(Now now, Write& write, const WriteOptions& options, Ins
     if (replica_.table().visible(key.encoded(), at(puts.stamp))) ++waiter.written.deleted;
     removes.removes.push_back(std::move(item));
   }
-  if (!puts.puts.empty()) waiter.put = replica_.issue(puts);
+  if (!puts.puts.empty()) {
+    waiter.put = replica_.issue(puts);
+    waiter.stamp = puts.stamp;
+  }
   if (!removes.removes.empty()) {
     removes.stamp = replica_.next_stamp(cluster(now));
     for (const RemoveItem& item : removes.removes) {
@@ -228,6 +231,7 @@ bool Replicator::complete(const Waiter& waiter) const {
   const bool durably = acknowledges_from_disk(surroundings_.now);
   if (durably && !covers(replica_.durable(), waiter)) return false;
   if (waiter.acknowledge == Acknowledge::async) return true;
+  if (left_) return false;  // the island that it is left with is none to count on
   if (waiter.acknowledge == Acknowledge::sync) {
     return std::all_of(copies_.begin(), copies_.end(), [&](const auto& each) {
       return has(each.second, waiter) || !must_have(each.first, each.second);
@@ -275,6 +279,14 @@ void Replicator::finish(Now now, Waiter waiter, bool acknowledged) {
   }
   const auto done = std::move(waiter.done);
   done(now, std::move(written));
+}
+
+/// Whoever leaves says of what still waits for others who has it, as it would at the deadline.
+void Replicator::give_up_waiting(Now now) {
+  for (Waiter& waiter : waiters_) waiter.deadline = now.mono;
+  for (PendingWrite& pending : pending_) pending.deadline = now.mono;
+  earliest_deadline_ = now.mono;
+  expire_waiters(now);
 }
 
 void Replicator::complete_waiters(Now now) {

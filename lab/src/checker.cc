@@ -3,6 +3,7 @@
 // What must hold of a quiet world, judged by what clients were told (history.h), not by what the
 // machines believe.  A rule speaks up only where the history leaves no excuse.
 #include <algorithm>
+#include <iterator>
 #include <ranges>
 #include <utility>
 
@@ -204,10 +205,17 @@ void Checker::judge_visible(const std::string& key, const std::string& value,
     return problem("a value that nobody wrote: " + value + " for " + key);
   const bool only_puts = plain(same_key);
   const auto set_aside = [&](const Operation& other) {  // itself, or with what replaced it
-    return std::any_of(same_key.begin(), same_key.end(), [&](const Operation* last) {
-      return journal_.contains(last->value) &&
-             (last == &other || History::happened_before(other, *last));
-    });
+    std::vector<const Operation*> replaced{&other};
+    for (std::size_t next = 0; next < replaced.size(); ++next) {
+      const Operation& each = *replaced[next];
+      if (journal_.contains(each.value)) return true;
+      std::copy_if(same_key.begin(), same_key.end(), std::back_inserter(replaced),
+                   [&](const Operation* last) {
+                     return std::ranges::find(replaced, last) == replaced.end() &&
+                            History::may_replace(each, *last);
+                   });
+    }
+    return false;
   };
   for (const Operation* other : same_key) {
     if (other == put || !other->applied || other->maybe_lost) continue;

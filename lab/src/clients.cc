@@ -46,8 +46,9 @@ void World::answered(std::size_t id, const Result<cache::Written>& result) {
   }
   operation.applied = result->applied;
   operation.acknowledged = result->acknowledged;
-  for (const NodeName& holder : result->holders)
-    if (operation.applied) operation.holders.emplace(index_of(holder), now());
+  const bool itself = operation.direct && operation.life == nodes_[operation.node]->life();
+  if (itself) operation.line = line_of(operation.node, operation.table);
+  if (operation.applied) held(operation, result->holders);
   trace_.say(now(), "client: {} {}{}, {} holders", id,
              operation.applied ? "applied" : "not applied",
              operation.acknowledged ? " and acknowledged" : "", operation.holders.size());
@@ -55,12 +56,24 @@ void World::answered(std::size_t id, const Result<cache::Written>& result) {
   if (now() - std::max(operation.invoked, disturbed_[operation.node]) > limit)
     violation("operation " + std::to_string(id) + " took longer than 2 s");
   if (operation.acknowledged) check_holders(operation);
-  const bool session = operation.kind == Operation::Kind::put && operation.applied &&
-                       operation.direct && !operation.again && !operation.ttl &&
-                       operation.life == nodes_[operation.node]->life();
+  const bool session = operation.kind == Operation::Kind::put && operation.applied && itself &&
+                       !operation.again && !operation.ttl;
   if (session)
     static_cast<void>(sessions_.saw(operation.node, operation.table, operation.key, operation.value,
                                     operation.invoked, now()));
+}
+
+/// Of those whose process ended meanwhile nobody can say whether it was on their disk.
+void World::held(Operation& operation, const std::vector<NodeName>& named) {
+  std::set<NodeIndex> holders;
+  for (const NodeName& name : named) {
+    const NodeIndex index = index_of(name);
+    const SimNode& node = *nodes_[index];
+    const bool same_life = node.up() && started_[index] <= operation.invoked;
+    if (same_life || node.has_left()) holders.insert(index);
+  }
+  operation.maybe_lost = holders.empty() && !named.empty();
+  if (!holders.empty()) history_.held(operation.id, holders, now());
 }
 
 cache::LineId World::line_of(NodeIndex index, const std::string& table) const {

@@ -33,7 +33,24 @@ const Operation* History::put_of(const std::string& value) const {
   return found == by_value_.end() ? nullptr : &operations_[found->second];
 }
 
+void History::held(std::size_t id, const std::set<NodeIndex>& nodes, Instant now) {
+  Operation& operation = operations_[id];
+  std::set<NodeIndex> heirs;
+  for (const NodeIndex node : nodes) {
+    const auto left = left_.find(node);
+    if (left == left_.end())
+      operation.holders.emplace(node, now);
+    else
+      heirs.insert(left->second.begin(), left->second.end());
+  }
+  if (!operation.holders.empty()) return;
+  for (const NodeIndex heir : heirs) operation.heirs.emplace(heir, now);
+  // Nobody may be told that it is safe, if only one has it who has left.
+  if (heirs.empty() && !operation.acknowledged) operation.maybe_lost = true;
+}
+
 void History::lost(NodeIndex node, const std::map<std::string, Instant>& durable) {
+  for (auto& [other, company] : left_) company.erase(node);
   for (Operation& operation : operations_) {
     const auto until = durable.find(operation.table);
     // Nobody was told since when an heir has it: at the latest since the other left.
@@ -47,11 +64,13 @@ void History::lost(NodeIndex node, const std::map<std::string, Instant>& durable
     if (until != durable.end() && operation.completed < until->second) continue;
     if (!operation.holders.contains(node) && operation.node != node) continue;
     operation.holders.erase(node);
-    if (operation.holders.empty()) operation.maybe_lost = true;
+    if (operation.holders.empty() && operation.heirs.empty()) operation.maybe_lost = true;
   }
 }
 
 void History::left(NodeIndex node, const std::set<NodeIndex>& company, Instant now) {
+  for (auto& [other, behind] : left_) behind.erase(node);
+  left_.insert_or_assign(node, company);
   for (Operation& operation : operations_) {
     const bool heir = operation.heirs.erase(node) != 0;
     if (heir || (operation.holders.size() == 1 && operation.holders.contains(node))) {
@@ -83,6 +102,14 @@ bool History::happened_before(const Operation& earlier, const Operation& later) 
   if (!earlier.applied) return false;
   const auto holder = earlier.holders.find(later.node);
   return holder != earlier.holders.end() && holder->second <= later.invoked;
+}
+
+bool History::may_replace(const Operation& earlier, const Operation& later) {
+  if (later.done() && !later.applied) return false;
+  if (happened_before(earlier, later)) return true;
+  // One that waits for others for long is applied all the while.
+  if (earlier.node == later.node && earlier.life == later.life) return earlier.id < later.id;
+  return earlier.line != 0 && earlier.line == later.line && !happened_before(later, earlier);
 }
 
 }  // namespace muster::lab

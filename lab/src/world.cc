@@ -154,6 +154,7 @@ void World::start(NodeIndex index) {
   if (nodes_[index]->up()) return;
   started_[index] = disturbed_[index] = now();
   sessions_.forget(index);
+  history_.returned(index);
   nodes_[index]->start(contacts_of(index));
 }
 
@@ -170,8 +171,12 @@ void World::leave(NodeIndex index) {
   if (!nodes_[index]->up() || nodes_[index]->leaving()) return;
   nodes_[index]->turn([this, index](Now) {
     std::set<NodeIndex> company;
-    for (const node::Member& member : nodes_[index]->machine()->connected())
-      company.insert(index_of(member.name));
+    for (const node::Member& member : nodes_[index]->machine()->connected()) {
+      const HostId other = host(index_of(member.name));
+      // A link may be cut, or the other stand still, and nobody have noticed it yet.
+      const bool hears = network_.up(other) && !network_.paused(other);
+      if (hears && network_.passes(host(index), other)) company.insert(index_of(member.name));
+    }
     history_.left(index, company, now());
     forgotten_.insert(index);
   });

@@ -38,6 +38,18 @@ TEST(Histories, AnyWorldKeepsEveryPromise) {
   for_each_seed(200, [](std::uint64_t seed) { EXPECT_EQ(run_any_world(seed, rule_of(seed)), ""); });
 }
 
+// What they found: a node that left and then acknowledged what was waiting for others, who were
+// nobody any more (1262, 1348, 1354, 1778); own puts that a fork took away and that the log
+// no longer held were not put again, but acknowledged (323, 1190, 1358, 1986).
+TEST(Histories, AnyWorldsThatOnceBrokeAPromiseKeepThem) {
+  const std::vector<std::uint64_t> seeds{1262, 1348, 1354, 1778, 323, 1190, 1358, 1986};
+  for_each_seed(seeds.size(), [&](std::uint64_t number) {
+    if (number > seeds.size()) return;
+    const std::uint64_t seed = seeds[number - 1];
+    EXPECT_EQ(run_any_world(seed, rule_of(seed)), "");
+  });
+}
+
 // What they found: a joiner with leftovers of its first sender, a repair across a lost line, husks
 // that no digest saw, a node without its disk that was refused for ever.
 TEST(Histories, WorldsThatOnceBrokeAPromiseKeepThem) {

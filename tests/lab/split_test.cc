@@ -301,5 +301,39 @@ TEST(Split, APutDuringTheCutIsAnsweredWithinTwoSeconds) {
   });
 }
 
+TEST(Split, WhoeverLeavesCutOffAcknowledgesNothingThatOthersLack) {
+  for_each_seed(20, [](std::uint64_t seed) {
+    Stage world(seed, world_of(3, rule_of(seed)));
+    ASSERT_TRUE(start_cluster(*world)) << world->picture();
+    load(*world, 10);
+    world->cut_into({{0}, {1, 2}});
+    const std::size_t id = world->put(0, "session", "key");
+    world->run_for(100ms);  // it waits for those that it takes for alive
+    EXPECT_FALSE(world->history().at(id).done());
+    world->leave(0);
+    world->run_for(100ms);
+    EXPECT_TRUE(world->history().at(id).applied);
+    EXPECT_FALSE(world->history().at(id).acknowledged);
+    EXPECT_EQ(joined(world->quiet()), "");
+  });
+}
+
+TEST(Split, PutsThatWaitWhileTheirLineLosesAreMadeAgainThoughTheLogIsTooShort) {
+  for_each_seed(30, [](std::uint64_t seed) {
+    WorldOptions options = world_of(5, seed % 2 == 0 ? OnSplit::oldest : OnSplit::largest);
+    options.node.tables.front().writes = cache::Acknowledge::majority;
+    options.node.cache.log_bytes = 2000;
+    Stage world(seed, options);
+    ASSERT_TRUE(start_cluster(*world)) << world->picture();
+    load(*world, 10);
+    world->cut_into({{0, 1}, {2, 3, 4}});
+    world->run_for(4s);
+    drive(*world, 5s, {.gap = 5ms, .unique = 1});
+    world->run_for(1s);
+    world->heal_all();
+    EXPECT_EQ(joined(world->quiet()), "");
+  });
+}
+
 }  // namespace
 }  // namespace muster::lab

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // What clients did and what they were told, as they saw it: the record that checkers judge a world
-// by.  It knows nothing of stamps, lines or vectors; only who asked whom, when, and the answer.
+// by.  It knows nothing of stamps or vectors; only who asked whom, when, the answer, and for
+// excuses the line on which it was given.
 #pragma once
 
 #include <cstddef>
@@ -35,6 +36,7 @@ struct Operation {
   bool applied = false;
   bool acknowledged = false;
   std::string error;
+  std::uint64_t line = 0;  ///< Of the node as it answered; 0: another answered, or it had none.
   /// Who has it, as far as anybody was told, and since when at the latest; crashes strike off.
   std::map<NodeIndex, Instant> holders;
   /// To whom the only holder handed it when it left, and when; crashes strike off.
@@ -55,11 +57,15 @@ class History {
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> keys() const;
   [[nodiscard]] const Operation* put_of(const std::string& value) const;
 
+  /// An answer says that `nodes` have it.  Those that have left meanwhile have handed it over, or
+  /// taken it along.
+  void held(std::size_t id, const std::set<NodeIndex>& nodes, Instant now);
   /// `node` lost what was completed later than its table's instant in `durable`; where a table is
   /// not in it: all.
   void lost(NodeIndex node, const std::map<std::string, Instant>& durable);
   /// `node` left for good; without company it takes with it what nobody else has.
   void left(NodeIndex node, const std::set<NodeIndex>& company, Instant now);
+  void returned(NodeIndex node) { left_.erase(node); }
   /// A heal: what is under way may be put again on the winner's line.
   void healed();
   /// All copies are equal now: everybody holds what anybody held.
@@ -67,11 +73,17 @@ class History {
 
   /// Whoever executed `later` had already applied `earlier`.
   [[nodiscard]] static bool happened_before(const Operation& earlier, const Operation& later);
+  /// `later` may have taken the place of `earlier` where both were: it came after it, or the two
+  /// did not know of each other, but met, for they were made on one line.
+  [[nodiscard]] static bool may_replace(const Operation& earlier, const Operation& later);
 
  private:
   std::vector<Operation> operations_;
   std::map<std::pair<std::string, std::string>, std::vector<std::size_t>> by_key_;
   std::map<std::string, std::size_t> by_value_;
+  /// Of those that have left: the company that they left behind, without those that lost something
+  /// or left since.
+  std::map<NodeIndex, std::set<NodeIndex>> left_;
 };
 
 }  // namespace muster::lab

@@ -135,6 +135,7 @@ class World {
   [[nodiscard]] PeerSet contacts_of(NodeIndex index) const;
   void advance(Instant end);
   void answered(std::size_t id, const Result<cache::Written>& result);
+  void held(Operation& operation, const std::vector<NodeName>& named);
   /// Where its path ends: how much of it is pruned is its own affair.
   [[nodiscard]] cache::LineId line_of(NodeIndex index, const std::string& table) const;
   void check_holders(const Operation& operation);
