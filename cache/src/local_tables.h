@@ -2,7 +2,7 @@
 //
 // The tables of this node and the time, for readers on any thread who do not touch the loop.
 //
-// Threads: publish() and set_offset() on the node's strand, the rest anywhere.  Tables are only
+// Threads: publish() and set_time() on the node's strand, the rest anywhere.  Tables are only
 // ever added, so a reader needs no lock: it sees the first `count_` of them, whole.
 #pragma once
 

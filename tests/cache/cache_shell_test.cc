@@ -142,8 +142,8 @@ TEST(CacheShell, EveryCallDoesWhatItSays) {
 
 TEST(CacheShell, AnExpiredEntryMissesAtOnceAndIsToldOfOnce) {
   Loop loop;
-  Host a(loop, "a@127.0.0.1");
   std::atomic<int> expired = 0;
+  Host a(loop, "a@127.0.0.1");
   a.cache->on_event([&](Now, const CacheEvent& event) {
     if (event.kind == CacheEvent::Kind::expired) ++expired;
   });
@@ -161,15 +161,15 @@ TEST(CacheShell, AnExpiredEntryMissesAtOnceAndIsToldOfOnce) {
 
 TEST(CacheShell, EachChangeOfAKeyIsToldOnceToThoseWhoAsked) {
   Loop loop;
-  Host a(loop, "a@127.0.0.1");
   std::mutex lock;
   std::vector<std::string> told;
+  std::atomic<int> others = 0;
+  Host a(loop, "a@127.0.0.1");
   a.cache->on_change([&](Now, const CacheEvent& event) {
     const std::scoped_lock guard(lock);
     const bool written = event.kind == CacheEvent::Kind::written;
     told.push_back((written ? "written " : "deleted ") + Key::decode(event.key)->parts().front());
   });
-  int others = 0;
   a.cache->on_event([&](Now, const CacheEvent& event) {
     others += event.kind == CacheEvent::Kind::written ? 1 : 0;
   });
@@ -254,8 +254,8 @@ TEST(CacheShell, AnExpirySurvivesARestartAndEachKeyIsToldOfOnce) {
       EXPECT_GT(expiries[key], a.cache->time());
     }
   }
-  Host again(loop, "a@127.0.0.1", directory / "a");
   std::atomic<int> expired = 0;
+  Host again(loop, "a@127.0.0.1", directory / "a");
   again.cache->on_event([&](Now, const CacheEvent& event) {
     if (event.kind == CacheEvent::Kind::expired) ++expired;
   });

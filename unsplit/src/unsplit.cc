@@ -20,15 +20,19 @@ class Unsplit::Impl : public std::enable_shared_from_this<Unsplit::Impl> {
         machine_(
             std::move(options), [this](Now, const Heal& heal) { tell(heal); },
             [this](node::BootId boot) { return name_of(boot); }),
-        timer_(cache.node().strand()) {
-    machine_.attach(cache_.machine());
-    cache_.on_event([this](Now now, const cache::CacheEvent& event) {
-      machine_.on_event(now, event);
-      arm();
-    });
-  }
+        timer_(cache.node().strand()) {}
 
-  void run() { arm(); }
+  /// On the strand, where the cache may be at work already: what it loaded is being stored.
+  void attach() {
+    machine_.attach(cache_.machine());
+    cache_.on_event([weak = weak_from_this()](Now now, const cache::CacheEvent& event) {
+      const auto self = weak.lock();
+      if (!self) return;  // The cache outlives us, and is stopped after us.
+      self->machine_.on_event(now, event);
+      self->arm();
+    });
+    arm();
+  }
 
   /// `work` on the strand; completes on the awaiting executor.
   template <class T>
@@ -104,7 +108,7 @@ class Unsplit::Impl : public std::enable_shared_from_this<Unsplit::Impl> {
 
 Unsplit::Unsplit(cache::Cache& cache, UnsplitOptions options, Log log)
     : impl_(std::make_shared<Impl>(cache, std::move(options), std::move(log))) {
-  asio::dispatch(cache.node().strand(), [impl = impl_] { impl->run(); });
+  asio::dispatch(cache.node().strand(), [impl = impl_] { impl->attach(); });
 }
 
 Unsplit::~Unsplit() = default;
