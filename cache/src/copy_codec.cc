@@ -12,8 +12,6 @@ using namespace wire_format;
 constexpr std::uint32_t copy_answer_field = 11;  // of wire::Message
 constexpr std::uint32_t buckets_field = 4;       // of wire::CopyAnswer
 
-std::size_t bytes_field_size(std::size_t size) { return 1 + varint_size(size) + size; }
-
 bool valid_key(std::string_view key) { return !key.empty() && key.size() <= Key::max_encoded; }
 
 bool read_dot(std::string_view bytes, Dot& dot) {

@@ -14,10 +14,12 @@ constexpr char separator = '\x01';
 constexpr char escaped_zero = '\xFF';
 
 void append_part(std::string& encoded, std::string_view part) {
-  for (const char byte : part) {
-    encoded.push_back(byte);
-    if (byte == zero) encoded.push_back(escaped_zero);
+  for (std::size_t end = part.find(zero); end != part.npos; end = part.find(zero)) {
+    encoded.append(part.substr(0, end + 1));
+    encoded.push_back(escaped_zero);
+    part.remove_prefix(end + 1);
   }
+  encoded.append(part);
 }
 
 void append_separator(std::string& encoded) {

@@ -25,7 +25,8 @@ Expiry decode_expiry(std::uint64_t micros) {
 std::size_t dot_size(const Dot& dot) {
   return 9 + 1 + varint_size(dot.origin.number) + 1 + varint_size(dot.sequence);
 }
-void put_dot(std::string& out, std::uint32_t field, const Dot& dot) {
+template <class Out>
+void put_dot(Out& out, std::uint32_t field, const Dot& dot) {
   put_tag(out, field, Type::bytes);
   put_varint(out, dot_size(dot));
   put_fixed64_field(out, 1, dot.origin.boot.value);
@@ -79,19 +80,23 @@ bool read_origin(std::string_view bytes, Origin& origin) {
   return reader.ok();
 }
 
+void encode_put(const PutItem& put, std::string& out) {
+  Piece tail;  // what follows the key, up to the value
+  if (put.created) put_dot(tail, 2, *put.created);
+  if (put.expiry != never_expires) put_varint_field(tail, 4, encode_expiry(put.expiry));
+  put_tag(tail, 3, Type::bytes);
+  put_varint(tail, put.value.size());
+  Piece head;
+  put_tag(head, 6, Type::bytes);
+  put_varint(head, bytes_field_size(put.key.size()) + tail.size() + put.value.size());
+  put_tag(head, 1, Type::bytes);
+  put_varint(head, put.key.size());
+  out.append(head.view()).append(put.key).append(tail.view()).append(put.value);
+}
+
 void encode_items(const Operation& operation, std::string& out) {
+  for (const PutItem& put : operation.puts) encode_put(put, out);
   std::string item;
-  for (const PutItem& put : operation.puts) {
-    item.clear();
-    put_bytes_field(item, 1, put.key);
-    if (put.created) put_dot(item, 2, *put.created);
-    if (put.expiry != never_expires) put_varint_field(item, 4, encode_expiry(put.expiry));
-    const std::size_t value_size = 1 + varint_size(put.value.size()) + put.value.size();
-    put_tag(out, 6, Type::bytes);
-    put_varint(out, item.size() + value_size);
-    out.append(item);
-    put_bytes_field(out, 3, put.value);
-  }
   for (const TouchItem& touch : operation.touches) {
     item.clear();
     put_bytes_field(item, 1, touch.key);
@@ -140,16 +145,18 @@ bool read_field(Reader& reader, Operation& operation) {
 }  // namespace
 
 void encode(const Operation& operation, std::string& out) {
-  put_fixed64_field(out, 1, operation.dot.origin.boot.value);
-  put_varint_field(out, 2, operation.dot.origin.number);
-  put_varint_field(out, 3, operation.dot.sequence);
-  put_varint_field(out, 4, operation.stamp.time);
+  Piece head;
+  put_fixed64_field(head, 1, operation.dot.origin.boot.value);
+  put_varint_field(head, 2, operation.dot.origin.number);
+  put_varint_field(head, 3, operation.dot.sequence);
+  put_varint_field(head, 4, operation.stamp.time);
   if (operation.origin) {
-    put_tag(out, 5, Type::bytes);
-    put_varint(out, 18);
-    put_fixed64_field(out, 1, operation.origin->line);
-    put_fixed64_field(out, 2, operation.origin->root);
+    put_tag(head, 5, Type::bytes);
+    put_varint(head, 18);
+    put_fixed64_field(head, 1, operation.origin->line);
+    put_fixed64_field(head, 2, operation.origin->root);
   }
+  out.append(head.view());
   encode_items(operation, out);
 }
 

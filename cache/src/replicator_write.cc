@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <boost/container/small_vector.hpp>
 
 #include "planted.h"
 #include "replicator.h"
@@ -128,7 +129,7 @@ void Replicator::perform(Now now, Write& write, const WriteOptions& options, Ins
   const auto at = [](const Stamp& stamp) {
     return Timestamp(std::chrono::microseconds(static_cast<std::int64_t>(stamp.time)));
   };
-  std::vector<std::optional<Table::Visible>> visible(write.puts.size());
+  boost::container::small_vector<std::optional<Table::Visible>, 4> visible(write.puts.size());
   for (std::size_t i = 0; i < write.puts.size(); ++i) {
     visible[i] = replica_.table().visible(write.puts[i].key.encoded(), at(puts.stamp));
     const bool above = visible[i] && !planted::has(Bug::wall_clock_stamps);

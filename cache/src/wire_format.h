@@ -6,7 +6,9 @@
 // what is read is checked at each step: malformed input ends the reading, it never reads past it.
 #pragma once
 
+#include <array>
 #include <bit>
+#include <cassert>
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -18,7 +20,30 @@ static_assert(std::endian::native == std::endian::little);
 
 enum class Type : std::uint8_t { varint = 0, fixed64 = 1, bytes = 2 };
 
-inline void put_varint(std::string& out, std::uint64_t value) {
+/// A few fields at a time, put together without a call for each byte.  Room for 64 bytes, which the
+/// writer must not exceed.
+class Piece {
+ public:
+  void push_back(char byte) {
+    assert(size_ < bytes_.size());
+    bytes_[size_++] = byte;
+  }
+  void append(const char* bytes, std::size_t size) {
+    assert(size <= bytes_.size() - size_);
+    std::memcpy(bytes_.data() + size_, bytes, size);
+    size_ += size;
+  }
+  [[nodiscard]] std::size_t size() const { return size_; }
+  [[nodiscard]] std::string_view view() const { return {bytes_.data(), size_}; }
+
+ private:
+  std::array<char, 64> bytes_;
+  std::size_t size_ = 0;
+};
+
+// `Out` is a std::string or a Piece.
+template <class Out>
+void put_varint(Out& out, std::uint64_t value) {
   while (value >= 0x80) {
     out.push_back(static_cast<char>(value | 0x80));
     value >>= 7;
@@ -28,14 +53,19 @@ inline void put_varint(std::string& out, std::uint64_t value) {
 inline std::size_t varint_size(std::uint64_t value) {
   return value == 0 ? 1 : (static_cast<std::size_t>(std::bit_width(value)) + 6) / 7;
 }
-inline void put_tag(std::string& out, std::uint32_t field, Type type) {
+/// Of a field below 16.
+inline std::size_t bytes_field_size(std::size_t size) { return 1 + varint_size(size) + size; }
+template <class Out>
+void put_tag(Out& out, std::uint32_t field, Type type) {
   put_varint(out, field << 3 | static_cast<std::uint32_t>(type));
 }
-inline void put_varint_field(std::string& out, std::uint32_t field, std::uint64_t value) {
+template <class Out>
+void put_varint_field(Out& out, std::uint32_t field, std::uint64_t value) {
   put_tag(out, field, Type::varint);
   put_varint(out, value);
 }
-inline void put_fixed64_field(std::string& out, std::uint32_t field, std::uint64_t value) {
+template <class Out>
+void put_fixed64_field(Out& out, std::uint32_t field, std::uint64_t value) {
   put_tag(out, field, Type::fixed64);
   char raw[8];
   std::memcpy(raw, &value, 8);
