@@ -48,12 +48,12 @@ Stamp Deletes::newest(std::string_view key) const {
   return newest;
 }
 
-bool Deletes::take_settled(const Stamp& settled, Id& taken) {
+bool Deletes::next_settled(const Stamp& settled, Id& id, Stamp& stamp) {
   if (by_stamp_.empty() || settled < (*by_stamp_.begin())->second) return false;
-  const auto oldest = by_id_.find((*by_stamp_.begin())->first);
+  const ById::value_type& oldest = **by_stamp_.begin();
+  id = oldest.first;
+  stamp = oldest.second;
   by_stamp_.erase(by_stamp_.begin());
-  taken = oldest->first;
-  by_id_.erase(oldest);
   return true;
 }
 

@@ -43,8 +43,8 @@ class Deletes {
   void visit_all(const Visit& visit) const {
     for (const auto& [id, stamp] : by_id_) visit(id, stamp);
   }
-  /// Takes out the oldest one if its stamp is at or before `settled`.
-  bool take_settled(const Stamp& settled, Id& taken);
+  /// The oldest one whose stamp is at or before `settled`; it stays, but is told once.
+  bool next_settled(const Stamp& settled, Id& id, Stamp& stamp);
   [[nodiscard]] std::size_t size() const { return by_id_.size(); }
   void clear();
 
@@ -70,7 +70,7 @@ class Deletes {
     }
   };
   ById by_id_;
-  std::set<const ById::value_type*, OlderStamp> by_stamp_;
+  std::set<const ById::value_type*, OlderStamp> by_stamp_;  // that next_settled() has not told
 };
 
 }  // namespace muster::cache

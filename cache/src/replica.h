@@ -207,6 +207,8 @@ class Replica {
   void note_conflicts(const PutItem& put, const Dot& created, const ValueRegister& value);
   [[nodiscard]] bool concurrent(LineId a, LineId b) const;
   void forget_befores(const Stamp& settled, std::size_t& limit);
+  [[nodiscard]] Expiry after_all_writes(Timestamp latest) const;
+  void forget_deletes(const Stamp& settled, Timestamp latest, std::size_t& limit);
   void forget_husks(const Stamp& settled, Timestamp latest, std::size_t& limit);
   void forget_parked(const Stamp& settled, std::size_t& limit);
   void apply_touch(const TouchItem& touch, const Operation& operation);
@@ -288,6 +290,12 @@ class Replica {
     Stamp settled = {};  // ... for the second time: then what it held at this S may go
   };
   std::deque<Husk> husks_;  // expired, kept until settled
+  struct SettledDelete {
+    Expiry when = {};  // S must have passed this as well
+    Deletes::Id id = {};
+    Stamp stamp = {};
+  };
+  std::deque<SettledDelete> settled_deletes_;
   Expiry expired_until_ = Expiry::min();
 
   bool meta_dirty_ = false, clear_first_ = false;

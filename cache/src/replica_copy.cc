@@ -24,6 +24,7 @@ void Replica::start_copy(Path path, std::set<BootId> members, const Vector& vect
                          Dropped dropped) {
   table_->clear();
   deletes_.clear();
+  settled_deletes_.clear();
   origins_.clear();
   parked_touches_.clear();
   husks_.clear();
@@ -66,6 +67,7 @@ void Replica::start_compare(const Vector& vector, const Origins& origins) {
     deletes_.visit_all(
         [this](const Deletes::Id& id, const Stamp&) { delete_changed(id.key, id.created); });
     deletes_.clear();  // they come with every bucket
+    settled_deletes_.clear();
     leftovers_ = true;
     live_keys_.clear();
   } else {

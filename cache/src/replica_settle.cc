@@ -63,19 +63,44 @@ void Replica::drop_expired(std::string_view key, Expiry at) {
 }
 
 bool Replica::forget(const Stamp& settled, Timestamp latest, std::size_t limit) {
-  Deletes::Id deleted;
-  const auto kept = static_cast<std::uint64_t>(
-      std::chrono::duration_cast<std::chrono::microseconds>(options_.keep_deletes).count());
-  const Stamp over{settled.time - std::min(settled.time, kept), settled.boot};
-  while (limit > 0 && deletes_.take_settled(over, deleted)) {
-    delete_changed(deleted.key, deleted.created);
-    meta_dirty_ = true;
-    --limit;
-  }
+  forget_deletes(settled, latest, limit);
   forget_husks(settled, latest, limit);
   forget_parked(settled, limit);
   forget_befores(settled, limit);
   return limit == 0;
+}
+
+/// Later than every write that was made by then on any member, whatever its clock: none is ahead of
+/// all the clocks of its time.  Those of the others are at most `latest`, ours has just been told
+/// to expire(), and a clock may be ahead of that by what the drift guard allows.
+Expiry Replica::after_all_writes(Timestamp latest) const {
+  return std::max({expired_until_, latest, time_of({clock_, {}})}) + writes_within;
+}
+
+/// Twice S must pass it.  Once: every member has it.  But before it had it, a member may have
+/// written to what it names, under a later stamp; where the create's origin is pruned, nothing but
+/// the delete tells that such a write, which comes late, is to something dead.
+void Replica::forget_deletes(const Stamp& settled, Timestamp latest, std::size_t& limit) {
+  while (limit > 0 && !settled_deletes_.empty() &&
+         settled_deletes_.front().when <= time_of(settled)) {
+    const SettledDelete over = std::move(settled_deletes_.front());
+    settled_deletes_.pop_front();
+    --limit;
+    const Stamp* stamp = deletes_.find(over.id.key, over.id.created);
+    if (stamp == nullptr || *stamp != over.stamp) continue;  // deleted once more: it comes again
+    deletes_.erase(over.id.key, over.id.created);
+    delete_changed(over.id.key, over.id.created);
+    meta_dirty_ = true;
+  }
+  const auto kept = static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(options_.keep_deletes).count());
+  const Stamp once{settled.time - std::min(settled.time, kept), settled.boot};
+  SettledDelete next;
+  while (limit > 0 && deletes_.next_settled(once, next.id, next.stamp)) {
+    next.when = after_all_writes(latest);
+    settled_deletes_.push_back(next);
+    --limit;
+  }
 }
 
 void Replica::prune(const std::vector<OriginId>& over) {
@@ -176,10 +201,9 @@ bool Replica::knows_what_was_pruned(const Vector& have, const Pruned& pruned) co
 /// alive, under a stamp above this S (say, elsewhere a touch cut the time short, and this put is
 /// later than the new end).  A member that got such a write after it had forgotten the husk would
 /// find its create covered and absent, hence deleted: live where it was made, gone here.
-/// All those writes precede the reports that this S was made of, and no stamp is ahead of all the
-/// clocks of its time: theirs are at most the latest clock in these reports, or ours now (expire()
-/// has just told it), and what a clock may be ahead of that.  Once S has passed this time as well,
-/// every member has them all on disk: what still is as the first S covered it is over for ever.
+/// All those writes precede the reports that this S was made of.  Once S has passed this time as
+/// well, every member has them all on disk: what still is as the first S covered it is over for
+/// ever.
 void Replica::forget_husks(const Stamp& settled, Timestamp latest, std::size_t& limit) {
   const Expiry bound = time_of(settled);
   while (limit > 0 && !husks_.empty() && husks_.front().when <= bound) {
@@ -188,7 +212,7 @@ void Replica::forget_husks(const Stamp& settled, Timestamp latest, std::size_t& 
     --limit;
     if (husk.settled == Stamp{}) {
       husk.settled = settled;
-      husk.when = std::max({expired_until_, latest, time_of({clock_, {}})}) + writes_within;
+      husk.when = after_all_writes(latest);
       if (!planted::has(planted::Bug::husks_settled_once)) {
         husks_.push_back(std::move(husk));
         continue;

@@ -226,7 +226,10 @@ TEST(Replica, AnOriginThatAllHaveInFullIsPrunedAndWhatComesOfItAgainIsKnown) {
   std::vector<OriginId> over;
   for (const auto& [id, sequence] : all) over.push_back(id);
   b.replica.prune(over);
-  b.replica.forget(Stamp{~std::uint64_t{0}, BootId{1}}, Timestamp{}, 10);
+  const Stamp settled{std::uint64_t{1} << 60, BootId{1}};
+  b.replica.forget(settled, Timestamp{}, 10);
+  EXPECT_EQ(b.replica.deletes().size(), 1u) << "S must pass it twice";
+  b.replica.forget(settled, Timestamp{}, 10);
   b.replica.check_invariants();
   EXPECT_TRUE(b.replica.seen().empty());
   EXPECT_EQ(b.replica.deletes().size(), 0u);
