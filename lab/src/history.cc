@@ -49,7 +49,8 @@ void History::held(std::size_t id, const std::set<NodeIndex>& nodes, Instant now
   if (heirs.empty() && !operation.acknowledged) operation.maybe_lost = true;
 }
 
-void History::lost(NodeIndex node, const std::map<std::string, Instant>& durable) {
+void History::lost(NodeIndex node, const std::map<std::string, Instant>& durable,
+                   const std::set<std::string>& stored_first) {
   for (auto& [other, company] : left_) company.erase(node);
   for (Operation& operation : operations_) {
     const auto until = durable.find(operation.table);
@@ -62,6 +63,8 @@ void History::lost(NodeIndex node, const std::map<std::string, Instant>& durable
     }
     // An answer that came late, or never, may be of an operation applied long before.
     if (until != durable.end() && operation.completed < until->second) continue;
+    const bool stored = operation.acknowledged && operation.direct && operation.node == node;
+    if (stored && stored_first.contains(operation.table)) continue;
     if (!operation.holders.contains(node) && operation.node != node) continue;
     operation.holders.erase(node);
     if (operation.holders.empty() && operation.heirs.empty()) operation.maybe_lost = true;

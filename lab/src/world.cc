@@ -164,7 +164,12 @@ void World::start_all() {
 
 void World::crash(NodeIndex index, Crash kind, bool power) {
   if (!nodes_[index]->up()) return;
-  history_.lost(index, nodes_[index]->crash(kind, power));
+  std::set<std::string> stored_first;
+  for (const cache::TableDefinition& table : options_.node.tables) {
+    const bool on_disk = table.storage != cache::Storage::ram_copies && kind != Crash::lose_disk;
+    if (on_disk && table.durability == cache::Durability::sync) stored_first.insert(table.name);
+  }
+  history_.lost(index, nodes_[index]->crash(kind, power), stored_first);
 }
 
 void World::leave(NodeIndex index) {

@@ -61,8 +61,10 @@ class History {
   /// taken it along.
   void held(std::size_t id, const std::set<NodeIndex>& nodes, Instant now);
   /// `node` lost what was completed later than its table's instant in `durable`; where a table is
-  /// not in it: all.
-  void lost(NodeIndex node, const std::map<std::string, Instant>& durable);
+  /// not in it: all.  Of the tables in `stored_first` it acknowledged nothing before that was on
+  /// its own disk.
+  void lost(NodeIndex node, const std::map<std::string, Instant>& durable,
+            const std::set<std::string>& stored_first = {});
   /// `node` left for good; without company it takes with it what nobody else has.
   void left(NodeIndex node, const std::set<NodeIndex>& company, Instant now);
   void returned(NodeIndex node) { left_.erase(node); }
