@@ -41,8 +41,8 @@ TEST(Histories, AnyWorldKeepsEveryPromise) {
 // What they found: a node that left and then acknowledged what was waiting for others, who were
 // nobody any more (1262, 1348, 1354, 1778); own puts that a fork took away and that the log
 // no longer held were not put again, but acknowledged (323, 1190, 1358, 1986); a copy that went on
-// from a second sender without what the first had pruned (594); a node that stayed ready for seconds
-// without what it lacked (1683).
+// from a second sender without what the first had pruned (594); a node that stayed ready for
+// seconds without what it lacked (1683).
 TEST(Histories, AnyWorldsThatOnceBrokeAPromiseKeepThem) {
   const std::vector<std::uint64_t> seeds{323, 594, 1190, 1262, 1348, 1354, 1358, 1683, 1778, 1986};
   for_each_seed(seeds.size(), [&](std::uint64_t number) {
