@@ -14,16 +14,6 @@ namespace {
 using namespace std::chrono_literals;
 using cache::OnSplit;
 
-/// What the journals of all nodes that are up hold.
-std::multiset<std::string> journals(World& world) {
-  std::multiset<std::string> values;
-  for (NodeIndex index = 0; index < world.size(); ++index)
-    if (world.node(index).up())
-      for (const auto& entry : world.node(index).healer()->journal("session"))
-        values.insert(entry.value);
-  return values;
-}
-
 TEST(Lines, TablesThatStayApartStillShareTheirDeletes) {
   for_each_seed(20, [](std::uint64_t seed) {
     WorldOptions options = world_of(3);

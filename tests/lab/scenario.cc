@@ -173,6 +173,20 @@ std::string joined(const std::vector<std::string>& problems) {
   return text;
 }
 
+std::multiset<std::string> journals(World& world) {
+  std::multiset<std::string> values;
+  for (NodeIndex index = 0; index < world.size(); ++index)
+    if (world.node(index).up())
+      for (const auto& entry : world.node(index).healer()->journal("session"))
+        values.insert(entry.value);
+  return values;
+}
+
+std::set<std::string> journal(World& world) {
+  const auto values = journals(world);
+  return {values.begin(), values.end()};
+}
+
 cache::TableDefinition table_named(const std::string& name, cache::OnSplit on_split) {
   cache::TableDefinition table;
   table.name = name;

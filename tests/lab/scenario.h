@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,10 @@ void for_each_seed(std::size_t count, const std::function<void(std::uint64_t)>& 
 
 /// One per line, empty when all is well.
 [[nodiscard]] std::string joined(const std::vector<std::string>& problems);
+
+/// What the journals of the session table hold, of all nodes that are up: each record, each value.
+[[nodiscard]] std::multiset<std::string> journals(World& world);
+[[nodiscard]] std::set<std::string> journal(World& world);
 
 /// What the tests of this folder usually want.
 [[nodiscard]] cache::TableDefinition table_named(const std::string& name, cache::OnSplit on_split);

@@ -18,16 +18,6 @@ OnSplit rule_of(std::uint64_t seed) {
   return rules[seed % 3];
 }
 
-/// What the journals of all nodes hold.
-std::set<std::string> journal(World& world) {
-  std::set<std::string> values;
-  for (NodeIndex index = 0; index < world.size(); ++index)
-    if (world.node(index).up())
-      for (const auto& entry : world.node(index).healer()->journal("session"))
-        values.insert(entry.value);
-  return values;
-}
-
 TEST(Split, UnderOldestTheOldestNodesSideStaysAndTheOthersGoToTheJournal) {
   for_each_seed(60, [](std::uint64_t seed) {
     Stage world(seed, world_of(4, OnSplit::oldest));

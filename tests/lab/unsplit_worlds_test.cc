@@ -42,15 +42,6 @@ std::vector<std::vector<NodeIndex>> random_islands(World& world) {
   return islands;
 }
 
-std::set<std::string> journal(World& world) {
-  std::set<std::string> values;
-  for (NodeIndex index = 0; index < world.size(); ++index)
-    if (world.node(index).up())
-      for (const auto& entry : world.node(index).healer()->journal("session"))
-        values.insert(entry.value);
-  return values;
-}
-
 NodeIndex oldest_of(World& world) {
   return world.index_of(world.node(0).machine()->island().front().name);
 }
