@@ -108,6 +108,10 @@ class Instance::Impl {
   asio::awaitable<void> stop(Leave leave) {
     co_await on_strand(&Impl::close_ports);
     if (topologies_) co_await on_strand(&Impl::stop_topologies);
+    if (leave == Leave::yes) {
+      const auto handed = co_await cache_.hand_off();
+      if (!handed) log_.warn("leaving: {}", handed.error().text());
+    }
     if (unsplit_) co_await unsplit_->stop();
     co_await cache_.stop();
     if (leave == Leave::yes) {

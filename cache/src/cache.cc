@@ -32,6 +32,10 @@ asio::awaitable<Result<void>> Cache::wait_for_tables(Duration progress) {
   co_return co_await on_strand(*impl_, impl_->wait_for_tables(progress));
 }
 
+asio::awaitable<Result<void>> Cache::hand_off(Duration limit) {
+  co_return co_await on_strand(*impl_, impl_->hand_off(limit));
+}
+
 asio::awaitable<void> Cache::stop() { co_await on_strand(*impl_, impl_->stop()); }
 
 asio::awaitable<Result<Written>> Cache::put(std::string table, Key key, std::string value,

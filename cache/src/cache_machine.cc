@@ -299,6 +299,15 @@ std::vector<TableStatus> CacheMachine::status(Now now) const {
   return all;
 }
 
+std::vector<std::string> CacheMachine::not_handed_off() const {
+  std::vector<std::string> reasons;
+  for (const auto& table : impl_->tables_) {
+    std::string reason = table->not_handed_off();
+    if (!reason.empty()) reasons.push_back(std::move(reason));
+  }
+  return reasons;
+}
+
 Timestamp CacheMachine::time(Now now) const {
   return impl_->surroundings_.fabric.cluster_time(now);
 }

@@ -2,6 +2,7 @@
 #include "cache_shell.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <chrono>
@@ -175,6 +176,22 @@ asio::awaitable<Result<void>> Cache::Impl::wait_for_tables(Duration progress) {
           asio::error::timed_out,
           fmt::format("waited for tables, {} s without progress: {}",
                       std::chrono::duration_cast<std::chrono::seconds>(progress).count(), seen)};
+    }
+    tick.expires_after(5ms);
+    boost::system::error_code ignored;
+    co_await tick.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+  }
+  co_return why_not();
+}
+
+asio::awaitable<Result<void>> Cache::Impl::hand_off(Duration limit) {
+  asio::steady_timer tick(node_.strand());
+  const auto end = std::chrono::steady_clock::now() + limit;
+  while (life_ == Life::started) {
+    const std::vector<std::string> reasons = machine_->not_handed_off();
+    if (reasons.empty()) co_return Result<void>();
+    if (std::chrono::steady_clock::now() >= end) {
+      co_return Error{asio::error::timed_out, fmt::format("{}", fmt::join(reasons, "; "))};
     }
     tick.expires_after(5ms);
     boost::system::error_code ignored;

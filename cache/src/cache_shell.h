@@ -38,6 +38,7 @@ class Cache::Impl final : public CacheEffects, public std::enable_shared_from_th
   boost::asio::awaitable<Result<void>> open();
   boost::asio::awaitable<Result<void>> start();
   boost::asio::awaitable<Result<void>> wait_for_tables(Duration progress);
+  boost::asio::awaitable<Result<void>> hand_off(Duration limit);
   boost::asio::awaitable<std::vector<TableStatus>> status();
   Result<void> create_table(Now now, const TableDefinition& definition);
   boost::asio::awaitable<void> stop();

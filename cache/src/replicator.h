@@ -68,6 +68,7 @@ class Replicator final : private ReplicaListener {
   [[nodiscard]] bool hosted() const { return hosted_; }
   [[nodiscard]] bool healing() const { return healing_.has_value(); }
   [[nodiscard]] TableStatus status(Now now) const;
+  [[nodiscard]] std::string not_handed_off() const;  ///< Empty: all that others should have they do.
   [[nodiscard]] wire::TableInfo table_info() const;
   void change_journal(Now now, std::string key, std::optional<std::string> value);
   void heard(BootId from, TableDefinition definition);  ///< What a peer says this table is.

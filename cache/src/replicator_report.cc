@@ -3,6 +3,9 @@
 // Reports: what each copy says of itself, at contact, when its line, members or readiness change,
 // and twice a second while its vector moves.  From them come the sync set, lag, relays of what
 // somebody misses, and the digest check.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
 
 #include "planted.h"
@@ -153,6 +156,29 @@ std::set<BootId> Replicator::sync_set() const {
     if (must_have(boot, copy)) required.insert(boot);
   }
   return required;
+}
+
+/// Those in the sync set must all have it; where only laggards are left, one of them will do.
+std::string Replicator::not_handed_off() const {
+  if (!hosted_ || definition_.local_content) return {};
+  if (!waiters_.empty() || !pending_.empty()) {
+    return fmt::format("table {}: {} writes are not answered yet", definition_.name,
+                       waiters_.size() + pending_.size());
+  }
+  bool taken = false, needed = false;
+  std::vector<std::string> behind;
+  for (const auto& [boot, copy] : copies_) {
+    if (!copy.counted() || copy.apart || !in_view(boot) || !should_hold(copy.member.name)) continue;
+    if (owes(copy.seen, copy.pruned, replica_.seen(), replica_.seen())) {
+      behind.push_back(copy.member.name.text());
+      needed = needed || !copy.lagging;
+    } else {
+      taken = true;
+    }
+  }
+  if (behind.empty() || (taken && !needed)) return {};
+  return fmt::format("table {}: not all that this node has is on {}", definition_.name,
+                     fmt::join(behind, ", "));
 }
 
 bool Replicator::must_have(BootId boot, const RemoteCopy& copy) const {

@@ -136,6 +136,7 @@ asio::awaitable<void> Server::stop() {
   co_await web_.stop();
   if (admin_) co_await admin_->stop();
   if (topologies_) co_await topologies_->stop();
+  (void)co_await cache_.hand_off();
   if (unsplit_) co_await unsplit_->stop();
   co_await cache_.stop();
   (void)co_await node_.leave();

@@ -389,6 +389,31 @@ TEST(CacheShell, AfterStopCallsFailAndStoppingAgainIsFine) {
   EXPECT_EQ(a.cache->find_local("session", "k")->value, "v");
 }
 
+TEST(CacheShell, HandsOffToOthersAtOnceAndToNobodyWhereItIsAlone) {
+  Loop loop;
+  Host a(loop, "a@127.0.0.1");
+  Host b(loop, "b@127.0.0.1");
+  ASSERT_TRUE(a.start());
+  ASSERT_TRUE(a.ready());
+  ASSERT_TRUE(a.put("alone", "1"));
+  EXPECT_TRUE(a.run(a.cache->hand_off()));
+  ASSERT_TRUE(b.start());
+  ASSERT_TRUE(b.node.connect(a.node).connected);
+  ASSERT_TRUE(b.ready());
+  WriteOptions at_once;
+  at_once.acknowledge = Acknowledge::async;
+  for (int i = 0; i < 100; ++i) {
+    Write write;
+    write.puts.push_back({.key = Key("last" + std::to_string(i)), .value = "2"});
+    ASSERT_TRUE(a.run(a.cache->write("session", std::move(write), at_once)));
+  }
+  const auto handed = a.run(a.cache->hand_off());
+  EXPECT_TRUE(handed) << handed.error().text();
+  EXPECT_EQ(b.cache->table("session")->count(), 101u);
+  a.stop();
+  EXPECT_FALSE(a.run(a.cache->hand_off()));
+}
+
 TEST(CacheShell, FourThreadsReadLocallyWhileTwoNodesWrite) {
   Loop loop;
   Host a(loop, "a@127.0.0.1");

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // Crashes and restarts: with the disk intact, with its tail lost, with nothing left.
+#include <gmock/gmock.h>
+
 #include <chrono>
 
 #include "scenario.h"
@@ -9,6 +11,10 @@ namespace muster::lab {
 namespace {
 
 using namespace std::chrono_literals;
+
+std::string reasons_to_stay(World& world, NodeIndex index) {
+  return joined(world.node(index).cache()->not_handed_off());
+}
 
 TEST(Restart, ANodeThatComesBackWithAnOldDiskCatchesUp) {
   for_each_seed(80, [](std::uint64_t seed) {
@@ -112,6 +118,33 @@ TEST(Restart, RollingRestartsUnderLoadLoseNothing) {
   });
 }
 
+TEST(Restart, WhoeverHandsOffBeforeItLeavesTakesNothingWithIt) {
+  for_each_seed(40, [](std::uint64_t seed) {
+    WorldOptions options = world_of(3);
+    options.node.tables.front().writes = cache::Acknowledge::async;
+    Stage world(seed, options);
+    ASSERT_TRUE(start_cluster(*world)) << world->picture();
+    load(*world, 10);
+    ASSERT_TRUE(world->run_until([&] { return reasons_to_stay(*world, 0).empty(); }, 1s));
+    world->pause(1);
+    world->pause(2);
+    for (int key = 0; key < 20; ++key) world->put(0, "session", "last" + std::to_string(key));
+    world->run_for(world->random().between(1ms, 700ms));
+    EXPECT_THAT(reasons_to_stay(*world, 0), testing::HasSubstr("not all that this node has is on"));
+    world->resume(1);
+    EXPECT_FALSE(world->run_until([&] { return reasons_to_stay(*world, 0).empty(); }, 200ms))
+        << "both are waited for";
+    world->resume(2);
+    EXPECT_TRUE(world->run_until([&] { return reasons_to_stay(*world, 0).empty(); }, 1s));
+    world->leave(0);
+    world->run_for(100ms);
+    for (int key = 0; key < 20; ++key)
+      for (const NodeIndex stays : {1, 2})
+        EXPECT_TRUE(world->read(stays, "session", "last" + std::to_string(key)));
+    EXPECT_EQ(joined(world->quiet()), "");
+  });
+}
+
 TEST(Restart, AClockThatWentBackOverARestartLosesNoWrite) {
   for_each_seed(40, [](std::uint64_t seed) {
     Stage world(seed, world_of(2, cache::OnSplit::merge));
@@ -143,7 +176,7 @@ TEST(Restart, WhoStoodStillServesNothingOldWhateverComesFirst) {
     world->pause(1);
     world->run_for(world->random().between(3500ms, 20s));
     const std::size_t id = world->put(0, "session", "key");
-    world->run_for(world->random().between(0s, 3s));
+    world->run_for(world->random().between(100ms, 3s));
     ASSERT_TRUE(world->history().at(id).acknowledged);
     world->resume(1);
     const auto answer = [&] { return world->read(1, "session", "key"); };

@@ -44,6 +44,8 @@ HttpReply converse(std::uint16_t port, const std::string& head, const std::strin
 RedisClient::RedisClient(std::uint16_t port) {
   stream_.expires_after(5s);
   stream_.connect("127.0.0.1", std::to_string(port));
+  boost::system::error_code ignored;  // A long command leaves in many small pieces.
+  stream_.socket().set_option(boost::asio::ip::tcp::no_delay(true), ignored);
 }
 
 std::string RedisClient::ask(const std::vector<std::string>& command) {

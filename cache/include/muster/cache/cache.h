@@ -61,6 +61,10 @@ class Cache {
   /// Until all tables are ready; an Error after `progress` without any.
   boost::asio::awaitable<Result<void>> wait_for_tables(
       Duration progress = std::chrono::seconds(15));
+  /// Before the node leaves for good: waits until the others have all that this node has, at most
+  /// `limit`; then an error that says who lacks it.  Stop writing first.  A node that stops without
+  /// it hands nothing off: what only it has is missing until it returns.
+  boost::asio::awaitable<Result<void>> hand_off(Duration limit = std::chrono::seconds(2));
   boost::asio::awaitable<void> stop();
 
   // Operations; see CacheMachine for what they mean.

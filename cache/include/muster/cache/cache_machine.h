@@ -186,6 +186,9 @@ class CacheMachine final : public node::Service {
   [[nodiscard]] std::vector<std::string> table_names()
       const;  ///< In the order of definition: Redis SELECT n.
   [[nodiscard]] std::vector<TableStatus> status(Now now) const;
+  /// Why this node had better not leave yet: one sentence per table whose writes are not answered,
+  /// or that others do not have as this copy has it.  A table that nobody else keeps is no reason.
+  [[nodiscard]] std::vector<std::string> not_handed_off() const;
   [[nodiscard]] Timestamp time(Now now) const;  ///< Cluster time, that of stamps and expiries.
   /// Rows of Space::journal whose keys begin so, for the healer's own reading.
   void for_each_journal(std::string_view table, std::string_view prefix,
