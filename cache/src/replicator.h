@@ -78,6 +78,7 @@ class Replicator final : private ReplicaListener {
  private:
   struct Waiter {
     std::optional<Dot> put = {}, free = {};
+    Vector others = {};  ///< What covers earlier deletes of the keys that it deletes.
     Stamp stamp = {};  // of the put
     Acknowledge acknowledge = Acknowledge::sync;
     Instant since = {}, deadline = never;
@@ -187,7 +188,9 @@ class Replicator final : private ReplicaListener {
   void wait_for(Now now, Waiter waiter);
   [[nodiscard]] bool complete(const Waiter& waiter) const;
   [[nodiscard]] bool has(const RemoteCopy& copy, const Waiter& waiter) const;
-  [[nodiscard]] bool covers(const Vector& vector, const Waiter& waiter) const;
+  [[nodiscard]] bool covers(const Vector& vector, const Pruned& pruned,
+                            const Waiter& waiter) const;
+  void wait_for_deletes_of(const Key& key, Waiter& waiter) const;
   void finish(Now now, Waiter waiter, bool acknowledged);
   void complete_waiters(Now now);
   void expire_waiters(Now now);

@@ -239,8 +239,9 @@ void Replicator::check_lag(Now now) {
     for (const auto& [origin, sequence] : replica_.seen()) {
       if (origin.boot == self()) own.set(origin, sequence);
     }
+    own.raise(first.others);
     acks_moved_ = true;
-    if (covers(copy.seen, first)) {
+    if (covers(copy.seen, copy.pruned, first)) {
       copy.disk_behind = true;
       copy.disk_target = std::move(own);
       continue;

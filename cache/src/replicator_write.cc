@@ -159,6 +159,7 @@ void Replicator::perform(Now now, Write& write, const WriteOptions& options, Ins
   }
   waiter.written.applied = true;
   for (const Key& key : write.deletes) {
+    wait_for_deletes_of(key, waiter);
     RemoveItem item{.key = key.encoded(), .dots = replica_.table().created_dots(key.encoded())};
     if (item.dots.empty() && journals_are_empty()) continue;
     if (replica_.table().visible(key.encoded(), at(puts.stamp))) ++waiter.written.deleted;
@@ -220,9 +221,19 @@ void Replicator::take(Now now, const Key& key, const WriteOptions& options,
         });
 }
 
-bool Replicator::covers(const Vector& vector, const Waiter& waiter) const {
+bool Replicator::covers(const Vector& vector, const Pruned& pruned, const Waiter& waiter) const {
   return (!waiter.put || vector.covers(*waiter.put)) &&
-         (!waiter.free || vector.covers(*waiter.free));
+         (!waiter.free || vector.covers(*waiter.free)) &&
+         !owes(vector, pruned, waiter.others, waiter.others);
+}
+
+/// A delete of what somebody has deleted before is answered for that delete too: a client that
+/// tries again learns whether every member has it.
+void Replicator::wait_for_deletes_of(const Key& key, Waiter& waiter) const {
+  if (replica_.deletes().newest(key.encoded()) == Stamp{} || !waiter.others.empty()) return;
+  for (const auto& [id, sequence] : replica_.seen()) {
+    if (replica_.origins().at(id).line == 0) waiter.others.set(id, sequence);
+  }
 }
 
 bool Replicator::complete(const Waiter& waiter) const {
@@ -230,7 +241,7 @@ bool Replicator::complete(const Waiter& waiter) const {
   if (planted::has(Bug::acknowledged_unapplied)) return true;
   if (waiter.acknowledge == Acknowledge::local) return true;
   const bool durably = acknowledges_from_disk(surroundings_.now);
-  if (durably && !covers(replica_.durable(), waiter)) return false;
+  if (durably && !covers(replica_.durable(), replica_.pruned(), waiter)) return false;
   if (waiter.acknowledge == Acknowledge::async) return true;
   if (left_) return false;  // the island that it is left with is none to count on
   if (waiter.acknowledge == Acknowledge::sync) {
@@ -249,14 +260,15 @@ bool Replicator::complete(const Waiter& waiter) const {
 /// Has it, so that it is read there, and on its disk where that is asked for.  A disk that is stuck
 /// or far behind is not waited for, what is read is.
 bool Replicator::has(const RemoteCopy& copy, const Waiter& waiter) const {
-  if (!covers(copy.seen, waiter)) return false;
+  if (!covers(copy.seen, copy.pruned, waiter)) return false;
   const bool asked = definition_.durability == Durability::sync || copy.pace == DiskPace::late;
   if (!asked || !copy.stores || copy.pace == DiskPace::stuck || copy.disk_behind) return true;
-  return covers(copy.durable, waiter);
+  return covers(copy.durable, copy.pruned, waiter);
 }
 
 void Replicator::wait_for(Now now, Waiter waiter) {
-  if (!waiter.put && !waiter.free) return finish(now, std::move(waiter), true);
+  if (!waiter.put && !waiter.free && waiter.others.empty())
+    return finish(now, std::move(waiter), true);
   if (complete(waiter)) return finish(now, std::move(waiter), true);
   earliest_deadline_ = std::min(earliest_deadline_, waiter.deadline);
   waiters_.push_back(std::move(waiter));
@@ -274,7 +286,8 @@ void Replicator::finish(Now now, Waiter waiter, bool acknowledged) {
     const auto copy = copies_.find(status.newest.boot);
     const bool has =
         copy != copies_.end() && copy->second.counted() && !copy->second.apart &&
-        (covers(copy->second.seen, waiter) || planted::has(Bug::acknowledged_unapplied));
+        (covers(copy->second.seen, copy->second.pruned, waiter) ||
+         planted::has(Bug::acknowledged_unapplied));
     if (has) written.holders.push_back(name);
     written.everywhere = written.everywhere && has;
   }

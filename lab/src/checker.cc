@@ -147,7 +147,10 @@ void Checker::contents(const std::string& table) {
     if (of_table != table) continue;
     const auto operations = world_.history().of(table, key);
     for (const Operation* operation : operations)
-      if (operation->kind == Kind::put) judge_put(*operation, operations);
+      if (operation->kind == Kind::put) {
+        judge_put(*operation, operations);
+        judge_reuse(*operation, operations);
+      }
   }
   for (const auto& [of_table, key] : world_.history().keys())
     if (of_table == table) judge_absence(key, world_.history().of(table, key));
@@ -182,6 +185,30 @@ void Checker::judge_put(const Operation& put, const std::vector<const Operation*
   problem(fmt::format("{}: {} is {}",
                       put.acknowledged ? "an acknowledged put is lost" : "a put is lost",
                       describe(put), key_is_there ? "replaced by " + found->second : "gone"));
+}
+
+/// Under `reuse: never` nobody who knows that a key was deleted takes a put of it.  Judged where
+/// nothing expires, for then whoever removed a key that it had has deleted it or knew of a delete;
+/// and where no other put may have made it anew, unknown to the delete.
+void Checker::judge_reuse(const Operation& put, const std::vector<const Operation*>& same_key) {
+  if (world_.table(put.table).reuse != cache::Reuse::never || !put.applied || put.again) return;
+  if (std::ranges::any_of(same_key, [](const Operation* each) { return each->ttl.has_value(); }))
+    return;
+  for (const Operation* removal : same_key) {
+    const bool known = removal->kind == Kind::remove && removal->applied && !removal->maybe_lost &&
+                       History::happened_before(*removal, put);
+    if (!known) continue;
+    bool deleted = false, made_anew = false;
+    for (const Operation* other : same_key) {
+      if (other->kind != Kind::put || other == &put) continue;
+      const bool before = History::happened_before(*other, *removal);
+      deleted = deleted || (before && other->applied && !other->maybe_lost);
+      made_anew = made_anew || (!before && (other->applied || !other->done()));
+    }
+    if (deleted && !made_anew)
+      return problem("put again under reuse: never: " + describe(put) + ", although " +
+                     describe(*removal));
+  }
 }
 
 /// A key that was created and that nobody deleted is there; under `oldest` a journal may have it

@@ -291,7 +291,7 @@ void World::check_service(std::vector<std::string>& problems) {
     for (const auto& node : nodes_)
       if (node->up() && node->cache() != nullptr)
         for (const cache::TableStatus& table : node->cache()->status(node->now()))
-          count += table.deletes_kept;
+          if (table.definition.reuse == cache::Reuse::always) count += table.deletes_kept;
     return count;
   };
   if (all_up && !run_until([&] { return kept() == 0; }, after_all_is_quiet, 500ms))

@@ -296,6 +296,25 @@ TEST(CacheMachine, AFrozenReplicaDelaysAPutTwoSecondsAtMostAndThenNobody) {
   EXPECT_EQ(world.local("c", "k"), "3");
 }
 
+TEST(CacheMachine, ADeleteThatIsTriedAgainSaysWhetherEveryMemberHasTheFirst) {
+  World world;
+  for (const char* name : {"a", "b", "c"}) world.start(name);
+  world.settle();
+  world.put("a", "k", "0").value();
+  world.freeze("c", true);
+  EXPECT_FALSE(world.erase("a", "k").value().everywhere);
+  for (const char* again : {"a", "b"}) {
+    const Written written = world.erase(again, "k").value();
+    EXPECT_EQ(written.deleted, 0u);
+    EXPECT_FALSE(written.everywhere) << "c still has it";
+    EXPECT_EQ(written.holders.size(), 2u);
+  }
+  world.freeze("c", false);
+  world.settle();
+  EXPECT_TRUE(world.erase("b", "k").value().everywhere);
+  EXPECT_TRUE(world.erase("b", "never there").value().everywhere);
+}
+
 TEST(CacheMachine, AcrossAMissingLinkOperationsAndAcknowledgementsAreRelayed) {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     SCOPED_TRACE(seed);

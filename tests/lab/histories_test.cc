@@ -38,6 +38,24 @@ TEST(Histories, AnyWorldKeepsEveryPromise) {
   for_each_seed(200, [](std::uint64_t seed) { EXPECT_EQ(run_any_world(seed, rule_of(seed)), ""); });
 }
 
+// Who is deleted stays deleted, whatever is cut, crashes or joins.
+TEST(Histories, UnderReuseNeverNobodyWhoKnowsOfADeleteTakesAPut) {
+  for_each_seed(60, [](std::uint64_t seed) {
+    WorldOptions options = random_options(seed, cache::OnSplit::merge);
+    cache::TableDefinition& table = options.node.tables.front();
+    table.reuse = cache::Reuse::never;
+    table.max_ttl = 1h;
+    const Traffic traffic{.gap = 15ms,
+                          .hot_keys = 60,
+                          .unique = 0.1,
+                          .removes = 0.3,
+                          .touches = 0,
+                          .expiring = 0,
+                          .takes = 0.05};
+    EXPECT_EQ(run_random_world(seed, options, {.losses = seed % 2 == 0}, traffic), "");
+  });
+}
+
 // What they found: a node that left and then acknowledged what was waiting for others, who were
 // nobody any more (1262, 1348, 1354, 1778); own puts that a fork took away and that the log
 // no longer held were not put again, but acknowledged (323, 1190, 1358, 1986); a copy that went on

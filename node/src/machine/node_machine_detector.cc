@@ -171,8 +171,8 @@ std::vector<LinkId> NodeMachine::Impl::whom_to_tell(Now now, Link& link) {
     if (id != link.id) others.push_back(id);
   }
   shuffle(others, [this] { return random(); });
-  std::ranges::stable_partition(others,
-                                [this](LinkId id) { return !links_.at(id).watch.silent(); });
+  std::stable_partition(others.begin(), others.end(),  // clang 14 cannot do the ranges' one
+                        [this](LinkId id) { return !links_.at(id).watch.silent(); });
   if (now.mono - spread_since_ > std::chrono::seconds(1)) {
     spread_since_ = now.mono;
     spread_ = 0;

@@ -187,6 +187,7 @@ class Checker {
   void equal_contents(const std::string& table);
   void journals(const std::string& table);
   void judge_put(const Operation& put, const std::vector<const Operation*>& same_key);
+  void judge_reuse(const Operation& put, const std::vector<const Operation*>& same_key);
   void judge_absence(const std::string& key, const std::vector<const Operation*>& same_key);
   void judge_visible(const std::string& key, const std::string& value,
                      const std::vector<const Operation*>& same_key);
