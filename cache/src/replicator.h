@@ -68,7 +68,8 @@ class Replicator final : private ReplicaListener {
   [[nodiscard]] bool hosted() const { return hosted_; }
   [[nodiscard]] bool healing() const { return healing_.has_value(); }
   [[nodiscard]] TableStatus status(Now now) const;
-  [[nodiscard]] std::string not_handed_off() const;  ///< Empty: all that others should have they do.
+  [[nodiscard]] std::string not_handed_off()
+      const;  ///< Empty: all that others should have they do.
   [[nodiscard]] wire::TableInfo table_info() const;
   void change_journal(Now now, std::string key, std::optional<std::string> value);
   void heard(BootId from, TableDefinition definition);  ///< What a peer says this table is.
@@ -79,7 +80,7 @@ class Replicator final : private ReplicaListener {
   struct Waiter {
     std::optional<Dot> put = {}, free = {};
     Vector others = {};  ///< What covers earlier deletes of the keys that it deletes.
-    Stamp stamp = {};  // of the put
+    Stamp stamp = {};    // of the put
     Acknowledge acknowledge = Acknowledge::sync;
     Instant since = {}, deadline = never;
     Written written = {};
@@ -188,8 +189,7 @@ class Replicator final : private ReplicaListener {
   void wait_for(Now now, Waiter waiter);
   [[nodiscard]] bool complete(const Waiter& waiter) const;
   [[nodiscard]] bool has(const RemoteCopy& copy, const Waiter& waiter) const;
-  [[nodiscard]] bool covers(const Vector& vector, const Pruned& pruned,
-                            const Waiter& waiter) const;
+  [[nodiscard]] bool covers(const Vector& vector, const Pruned& pruned, const Waiter& waiter) const;
   void wait_for_deletes_of(const Key& key, Waiter& waiter) const;
   void finish(Now now, Waiter waiter, bool acknowledged);
   void complete_waiters(Now now);

@@ -284,10 +284,9 @@ void Replicator::finish(Now now, Waiter waiter, bool acknowledged) {
       continue;
     if (definition_.local_content) continue;
     const auto copy = copies_.find(status.newest.boot);
-    const bool has =
-        copy != copies_.end() && copy->second.counted() && !copy->second.apart &&
-        (covers(copy->second.seen, copy->second.pruned, waiter) ||
-         planted::has(Bug::acknowledged_unapplied));
+    const bool has = copy != copies_.end() && copy->second.counted() && !copy->second.apart &&
+                     (covers(copy->second.seen, copy->second.pruned, waiter) ||
+                      planted::has(Bug::acknowledged_unapplied));
     if (has) written.holders.push_back(name);
     written.everywhere = written.everywhere && has;
   }

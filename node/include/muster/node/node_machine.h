@@ -131,8 +131,8 @@ class NodeMachine final : public Fabric {
   /// Closes the link and does not redial until asked to connect again; false when it was not
   /// connected.
   bool disconnect(Now now, const NodeName& name);
-  /// Announces it; links close with reason "left".  Done when left() is true.  The layers above hand
-  /// off first what others do not have yet.
+  /// Announces it; links close with reason "left".  Done when left() is true.  The layers above
+  /// hand off first what others do not have yet.
   void leave(Now now);
   [[nodiscard]] bool left() const;
   /// Strikes a dead node off the membership; refused without a majority, or while it is in the
