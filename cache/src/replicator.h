@@ -79,8 +79,8 @@ class Replicator final : private ReplicaListener {
  private:
   struct Waiter {
     std::optional<Dot> put = {}, free = {};
-    Vector others = {};  ///< What covers earlier deletes of the keys that it deletes.
-    Stamp stamp = {};    // of the put
+    Vector earlier = {};  ///< What covers the delete of keys that were gone already.
+    Stamp stamp = {};     // of the put
     Acknowledge acknowledge = Acknowledge::sync;
     Instant since = {}, deadline = never;
     Written written = {};
@@ -190,7 +190,7 @@ class Replicator final : private ReplicaListener {
   [[nodiscard]] bool complete(const Waiter& waiter) const;
   [[nodiscard]] bool has(const RemoteCopy& copy, const Waiter& waiter) const;
   [[nodiscard]] bool covers(const Vector& vector, const Pruned& pruned, const Waiter& waiter) const;
-  void wait_for_deletes_of(const Key& key, Waiter& waiter) const;
+  void wait_for_delete_of(const Key& key, Waiter& waiter) const;
   void finish(Now now, Waiter waiter, bool acknowledged);
   void complete_waiters(Now now);
   void expire_waiters(Now now);

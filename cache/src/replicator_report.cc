@@ -239,7 +239,7 @@ void Replicator::check_lag(Now now) {
     for (const auto& [origin, sequence] : replica_.seen()) {
       if (origin.boot == self()) own.set(origin, sequence);
     }
-    own.raise(first.others);
+    own.raise(first.earlier);
     acks_moved_ = true;
     if (covers(copy.seen, copy.pruned, first)) {
       copy.disk_behind = true;

@@ -159,8 +159,8 @@ void Replicator::perform(Now now, Write& write, const WriteOptions& options, Ins
   }
   waiter.written.applied = true;
   for (const Key& key : write.deletes) {
-    wait_for_deletes_of(key, waiter);
     RemoveItem item{.key = key.encoded(), .dots = replica_.table().created_dots(key.encoded())};
+    if (item.dots.empty()) wait_for_delete_of(key, waiter);
     if (item.dots.empty() && journals_are_empty()) continue;
     if (replica_.table().visible(key.encoded(), at(puts.stamp))) ++waiter.written.deleted;
     removes.removes.push_back(std::move(item));
@@ -224,15 +224,17 @@ void Replicator::take(Now now, const Key& key, const WriteOptions& options,
 bool Replicator::covers(const Vector& vector, const Pruned& pruned, const Waiter& waiter) const {
   return (!waiter.put || vector.covers(*waiter.put)) &&
          (!waiter.free || vector.covers(*waiter.free)) &&
-         !owes(vector, pruned, waiter.others, waiter.others);
+         !owes(vector, pruned, waiter.earlier, waiter.earlier);
 }
 
-/// A delete of what somebody has deleted before is answered for that delete too: a client that
-/// tries again learns whether every member has it.
-void Replicator::wait_for_deletes_of(const Key& key, Waiter& waiter) const {
-  if (replica_.deletes().newest(key.encoded()) == Stamp{} || !waiter.others.empty()) return;
+/// A delete of what was deleted before is answered for that one: a client that tries again learns
+/// whether every member has it.
+void Replicator::wait_for_delete_of(const Key& key, Waiter& waiter) const {
+  const Stamp deleted = replica_.deletes().newest(key.encoded());
+  if (deleted == Stamp{}) return;
   for (const auto& [id, sequence] : replica_.seen()) {
-    if (replica_.origins().at(id).line == 0) waiter.others.set(id, sequence);
+    if (id.boot == deleted.boot && replica_.origins().at(id).line == 0)
+      waiter.earlier.set(id, sequence);
   }
 }
 
@@ -267,7 +269,7 @@ bool Replicator::has(const RemoteCopy& copy, const Waiter& waiter) const {
 }
 
 void Replicator::wait_for(Now now, Waiter waiter) {
-  if (!waiter.put && !waiter.free && waiter.others.empty())
+  if (!waiter.put && !waiter.free && waiter.earlier.empty())
     return finish(now, std::move(waiter), true);
   if (complete(waiter)) return finish(now, std::move(waiter), true);
   earliest_deadline_ = std::min(earliest_deadline_, waiter.deadline);
