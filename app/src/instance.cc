@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "muster/app/instance.h"
 
+#include <algorithm>
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -38,6 +39,10 @@ cache::CacheSettings cache_settings(const Config& config) {
   cache::CacheSettings settings;
   settings.tables = config.tables;
   settings.directory = config.dir;
+  settings.machine.others_may_come =
+      !config.connect.empty() ||
+      std::any_of(config.topologies.begin(), config.topologies.end(),
+                  [](const auto& plan) { return plan.enabled && plan.strategy != "none"; });
   return settings;
 }
 

@@ -68,7 +68,7 @@ class Mapped {
     struct stat status {};
     if (file_ < 0 || ::fstat(file_, &status) != 0 || status.st_size == 0) return;
     size_ = static_cast<std::size_t>(status.st_size);
-    void* map = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, file_, 0);
+    void* map = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED | MAP_POPULATE, file_, 0);
     if (map != MAP_FAILED) data_ = static_cast<const char*>(map);
   }
   ~Mapped() {

@@ -352,10 +352,11 @@ Result<std::optional<std::string>> LmdbEnvironment::read(std::string_view table,
 }
 
 int LmdbEnvironment::put(MDB_txn* transaction, Database database, std::string_view key,
-                         std::string_view value) {
-  MDB_val where = value_of(key);
+                         std::string_view value, Where where) {
+  MDB_val name = value_of(key);
   MDB_val room{value.size() + sizeof(std::uint64_t), nullptr};
-  const int code = mdb_put(transaction, database, &where, &room, MDB_RESERVE);
+  const unsigned flags = where == Where::behind_all ? MDB_RESERVE | MDB_APPEND : MDB_RESERVE;
+  const int code = mdb_put(transaction, database, &name, &room, flags);
   if (code != 0) return code;
   const std::uint64_t sum = checksum(key, value);
   std::memcpy(room.mv_data, &sum, sizeof(sum));
@@ -366,6 +367,18 @@ int LmdbEnvironment::put(MDB_txn* transaction, Database database, std::string_vi
 int LmdbEnvironment::erase(MDB_txn* transaction, Database database, std::string_view key) {
   MDB_val where = value_of(key);
   const int code = mdb_del(transaction, database, &where, nullptr);
+  return code == MDB_NOTFOUND ? 0 : code;
+}
+
+int LmdbEnvironment::last_key(MDB_txn* transaction, Database database, std::string& key) {
+  key.clear();
+  MDB_cursor* cursor = nullptr;
+  if (const int code = mdb_cursor_open(transaction, database, &cursor); code != 0) return code;
+  MDB_val name{};
+  MDB_val value{};
+  const int code = mdb_cursor_get(cursor, &name, &value, MDB_LAST);
+  if (code == 0) key = view_of(name);
+  mdb_cursor_close(cursor);
   return code == MDB_NOTFOUND ? 0 : code;
 }
 

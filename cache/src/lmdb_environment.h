@@ -65,9 +65,12 @@ class LmdbEnvironment {
   /// Within commit(): the database of a table and space, created if need be.  Not 0: an error.
   int database(MDB_txn* transaction, std::string_view table, Space space, Database& database);
   // Likewise; a row is kept with a checksum.
+  enum class Where { anywhere, behind_all };  ///< `behind_all` fills pages, else they are split.
   static int put(MDB_txn* transaction, Database database, std::string_view key,
-                 std::string_view value);
+                 std::string_view value, Where where);
   static int erase(MDB_txn* transaction, Database database, std::string_view key);
+  /// "" where there is no row.
+  static int last_key(MDB_txn* transaction, Database database, std::string& key);
 
   [[nodiscard]] static bool is_full(const Error& error) {
     return error.code == boost::system::errc::no_space_on_device;

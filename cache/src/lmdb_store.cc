@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cassert>
 #include <map>
+#include <optional>
 #include <set>
 #include <tuple>
 #include <utility>
@@ -134,12 +135,20 @@ int LmdbStore::write_rows(MDB_txn* transaction, const std::vector<StoreBatch>& g
       if (code != 0) return code;
     }
   }
+  using Where = LmdbEnvironment::Where;
+  std::optional<LmdbEnvironment::Database> latest;
+  std::string last_key;  // Of the latest database, before this group.
   for (const Planned& planned : plan(group)) {
     const Row& row = *planned.row;
     MDB_dbi database = 0;
     int code = environment_->database(transaction, *planned.table, row.space, database);
+    if (code == 0 && latest != database) {
+      code = LmdbEnvironment::last_key(transaction, database, last_key);
+      latest = database;
+    }
     if (code != 0) return code;
-    code = row.value ? LmdbEnvironment::put(transaction, database, row.key, *row.value)
+    const Where where = row.key > last_key ? Where::behind_all : Where::anywhere;  // They rise.
+    code = row.value ? LmdbEnvironment::put(transaction, database, row.key, *row.value, where)
                      : LmdbEnvironment::erase(transaction, database, row.key);
     if (code != 0) return code;
   }

@@ -15,6 +15,7 @@
 
 #include "muster/cache/types.h"
 #include "muster/discovery/result.h"
+#include "planted.h"
 
 namespace muster::cache {
 
@@ -43,7 +44,10 @@ struct Operation {
   std::vector<TouchItem> touches = {};
   std::vector<RemoveItem> removes = {};
 
-  [[nodiscard]] bool lineless() const { return puts.empty(); }
+  [[nodiscard]] bool lineless() const {
+    const bool on_the_line = planted::has(planted::Bug::deletes_lost_with_line) && !removes.empty();
+    return puts.empty() && !on_the_line;
+  }
 };
 
 /// Appends to `out`.

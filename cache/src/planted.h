@@ -24,6 +24,7 @@ enum class Bug : std::uint8_t {
   no_delta_on_reconnect,   ///< What was missed is not asked for.
   acknowledged_unapplied,  ///< A write is answered as if everybody had it.
   acknowledged_unstored,   ///< Durable is what memory holds.
+  deletes_lost_with_line,  ///< A delete counts only where its line does.
   settled_from_clocks,     ///< It does not wait for what somebody lacks.
 };
 

@@ -75,7 +75,8 @@ class Replica {
   [[nodiscard]] bool stores() const { return options_.stores; }
   [[nodiscard]] const Path& path() const { return path_; }
   [[nodiscard]] const std::set<BootId>& members() const { return members_; }
-  bool add_members(const std::set<BootId>& members);  ///< True when there are new ones.
+  [[nodiscard]] bool shared() const { return shared_; }  ///< Another node was ever a member.
+  bool add_members(const std::set<BootId>& members);     ///< True when there are new ones.
   [[nodiscard]] bool counts(const Origin& origin) const {
     return options_.merges || planted::has(planted::Bug::every_line_counts) ||
            on_path(path_, origin.line);
@@ -185,6 +186,10 @@ class Replica {
 
   // Disk.
   [[nodiscard]] bool dirty() const { return options_.stores && meta_dirty_; }
+  /// How many the next batch will have.
+  [[nodiscard]] std::size_t rows_to_store() const {
+    return dirty_keys_.size() + dirty_deletes_.size() + journal_rows_.size();
+  }
   /// All that changed since the last one, and the vector that covers it.
   StoreBatch make_batch(const TableDefinition& definition, std::uint64_t number);
   void stored(std::uint64_t number);  ///< True answer: durable() covers what that batch had.
@@ -195,6 +200,8 @@ class Replica {
   Result<bool> load(const StoreImage& image, std::string_view table_name,
                     std::optional<TableDefinition>& definition);
   /// None: nothing there that tells.
+  /// What an entry is kept under in Space::entries.
+  [[nodiscard]] static std::string row_key(std::string_view key);
   static Result<std::optional<TableDefinition>> stored_definition(const StoreImage& image,
                                                                   std::string_view table_name);
   void mark_dirty() { meta_dirty_ = true; }
@@ -219,6 +226,7 @@ class Replica {
   void touched(std::string_view key);
   void delete_changed(std::string_view key, const Dot& created);
   void set_path(Path path, std::set<BootId> members);
+  void note_members();
   using LostLine = std::function<bool(LineId)>;
   [[nodiscard]] std::optional<std::set<std::string, std::less<>>> keys_of_lost_lines() const;
   void drop_lost_values(std::string_view key, const LostLine& is_lost, const Aside& aside);
@@ -245,6 +253,8 @@ class Replica {
   ReplicaListener& listener_;
   Path path_;
   std::set<BootId> members_;
+  std::set<BootId> own_boots_;  // Earlier ones, as far as nobody else was a member.
+  bool shared_ = false;
   Vector seen_;
   Vector durable_;
   Origins origins_;

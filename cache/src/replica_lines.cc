@@ -52,7 +52,7 @@ bool Replica::add_members(const std::set<BootId>& members) {
   const std::size_t before = members_.size();
   members_.insert(members.begin(), members.end());
   if (members_.size() == before) return false;
-  meta_dirty_ = true;
+  note_members();
   return true;
 }
 
@@ -60,6 +60,14 @@ void Replica::set_path(Path path, std::set<BootId> members) {
   path_ = std::move(path);
   members_ = std::move(members);
   line_origin_.reset();
+  note_members();
+}
+
+void Replica::note_members() {
+  const bool others = std::any_of(members_.begin(), members_.end(), [this](BootId boot) {
+    return boot != options_.boot && !own_boots_.contains(boot);
+  });
+  shared_ = shared_ || others;
   meta_dirty_ = true;
 }
 

@@ -3,8 +3,10 @@
 // What a copy keeps on disk.  One batch holds the rows of all keys that changed since the last one
 // together with the vector that covers them, so content and vector are durable as one.
 //
-// Space::deletes is keyed by the encoded key followed by 20 bytes of create dot; its value is the
-// stamp (16 bytes).  Space::meta holds "state" (message State).
+// Space::entries is keyed by where the key belongs (4 bytes, table_hash.h) and the encoded key: so
+// a load fills one shard after the other, and a copy, which comes bucket by bucket, is written from
+// front to back.  Space::deletes is keyed by the encoded key followed by 20 bytes of create dot;
+// its value is the stamp (16 bytes).  Space::meta holds "state" (message State).
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -13,13 +15,15 @@
 
 #include "key_check.h"
 #include "replica.h"
+#include "table_hash.h"
 #include "table_row.h"
 #include "wire_codec.h"
 
 namespace muster::cache {
 namespace {
 
-constexpr std::uint32_t format_version = 2;
+constexpr std::uint32_t format_version = 3;
+constexpr std::size_t place_bytes = 4;
 constexpr std::size_t dot_bytes = 20;
 constexpr std::size_t stamp_bytes = 16;
 
@@ -32,6 +36,18 @@ std::uint64_t read_big_endian(std::string_view in) {
   std::uint64_t value = 0;
   for (const char byte : in) value = value << 8 | static_cast<unsigned char>(byte);
   return value;
+}
+std::uint32_t place_of(std::string_view key) {
+  const Hashed hash = hashed(key);
+  return hash.bucket << 16 | hash.tag;
+}
+/// The encoded key in `row_key`; empty: it is none.
+std::string_view key_of(std::string_view row_key) {
+  if (row_key.size() <= place_bytes) return {};
+  const std::string_view key = row_key.substr(place_bytes);
+  const bool good =
+      check_key(key) && read_big_endian(row_key.substr(0, place_bytes)) == place_of(key);
+  return good ? key : std::string_view();
 }
 std::string delete_key(std::string_view key, const Dot& created) {
   std::string row(key);
@@ -58,6 +74,14 @@ void sort_unique(std::vector<T>& items) {
 
 }  // namespace
 
+std::string Replica::row_key(std::string_view key) {
+  std::string row;
+  row.reserve(place_bytes + key.size());
+  append_big_endian(row, place_of(key), place_bytes);
+  row += key;
+  return row;
+}
+
 std::string Replica::encode_state(const TableDefinition& definition) const {
   wire::State state;
   state.set_format(format_version);
@@ -70,6 +94,7 @@ std::string Replica::encode_state(const TableDefinition& definition) const {
   to_wire(pruned_, *state.mutable_pruned());
   state.set_admission(admission_);
   to_wire(dropped_, *state.mutable_dropped());
+  state.set_shared(shared_);
   return state.SerializeAsString();
 }
 
@@ -80,11 +105,11 @@ StoreBatch Replica::make_batch(const TableDefinition& definition, std::uint64_t 
   batch.rows.reserve(dirty_keys_.size() + dirty_deletes_.size() + journal_rows_.size() + 1);
   storing_.clear();
   dirty_keys_.take([&](std::string key) {
-    if (options_.drops_values) storing_.push_back(key);
     std::string row = table_->row(key);
     std::optional<std::string> value;
     if (!row.empty()) value = std::move(row);
-    batch.rows.push_back({Space::entries, std::move(key), std::move(value)});
+    batch.rows.push_back({Space::entries, row_key(key), std::move(value)});
+    if (options_.drops_values) storing_.push_back(std::move(key));
   });
   sort_unique(dirty_deletes_);
   for (const auto& [key, created] : dirty_deletes_) {
@@ -142,8 +167,10 @@ Result<bool> Replica::load_state(std::string_view bytes,
     return bad_input("its state cannot be read");
   }
   if (state.format() != format_version) {
-    return bad_input(fmt::format("it was written in format {}, this program knows {}",
-                                 state.format(), format_version));
+    return bad_input(fmt::format(
+        "it was written in format {}, this program knows {}: move the directory away and "
+        "let the node copy its tables from others",
+        state.format(), format_version));
   }
   auto read_definition = from_wire(state.definition());
   if (!read_definition) return read_definition.error();
@@ -151,6 +178,8 @@ Result<bool> Replica::load_state(std::string_view bytes,
   if (!state.complete()) return false;
   if (!from_wire(state.path(), path_)) return bad_input("its path cannot be read");
   members_ = from_wire(state.members());
+  shared_ = state.shared();
+  if (!shared_) own_boots_ = members_;
   seen_ = from_wire(state.vector(), &origins_);
   pruned_ = recent_from_ = from_wire(state.pruned());
   admission_ = state.admission();
@@ -194,8 +223,9 @@ Result<bool> Replica::load(const StoreImage& image, std::string_view table_name,
     clear_first_ = true;
     return false;
   }
-  read_rows = image.for_each(table_name, Space::entries, [&](auto key, auto value) {
-    broken_row |= !check_key(key) || !parse_row(value, row_);
+  read_rows = image.for_each(table_name, Space::entries, [&](auto row_key, auto value) {
+    const std::string_view key = key_of(row_key);
+    broken_row |= key.empty() || !parse_row(value, row_);
     if (broken_row) return;
     for (const Incarnation& each : row_) table_->merge(key, each);
     if (options_.drops_values) table_->drop_value(key);

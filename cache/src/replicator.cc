@@ -23,7 +23,7 @@ class RowsOnDisk final : public ValueSource {
   RowsOnDisk(const StoreImage& image, std::string table)
       : image_(image), table_(std::move(table)) {}
   [[nodiscard]] Result<std::string> row(std::string_view key) const override {
-    auto row = image_.read(table_, key);
+    auto row = image_.read(table_, Replica::row_key(key));
     if (!row) return row.error();
     return row->has_value() ? std::move(**row) : std::string();
   }
@@ -84,7 +84,10 @@ void Replicator::start(Now now) {
   started_ = true;
   next_tick_ = now.mono + tick;
   next_store_ = now.mono + surroundings_.options.store_every;
-  start_deadline_ = after(now.mono, surroundings_.options.start_alone_after);
+  const bool nobody_to_wait_for =
+      loaded_ && !replica_.shared() && !surroundings_.options.others_may_come;
+  start_deadline_ =
+      nobody_to_wait_for ? now.mono : after(now.mono, surroundings_.options.start_alone_after);
   for (const node::Member& member : surroundings_.fabric.island()) view_.insert(member.boot);
   if (!loaded_) replica_.set_admission(own_admissions());
   if (!hosted_) {
@@ -311,7 +314,8 @@ Duration Replicator::disk_late(Now now) const {
 DiskPace Replicator::pace(Now now) const {
   if (!replica_.stores()) return DiskPace::keeps_up;
   if (disk_ != DiskState::good) return DiskPace::stuck;
-  const bool late = disk_late(now) > surroundings_.options.disk_late_max;
+  const bool late = disk_late(now) > surroundings_.options.disk_late_max ||
+                    replica_.rows_to_store() > surroundings_.options.disk_rows_max;
   return late ? DiskPace::late : DiskPace::keeps_up;
 }
 

@@ -254,7 +254,6 @@ class Replicator final : private ReplicaListener {
   void ask_for_buckets(Now now, RemoteCopy& copy);
   void serve_copy(RemoteCopy& copy, const wire::CopyRequest& request);
   void receive_buckets(Now now, RemoteCopy& copy, const wire::CopyAnswer& answer);
-  [[nodiscard]] std::size_t count_of(std::uint32_t bucket) const;
   void install(const BucketPart& part, const Vector& sender);
   void check_copied(Now now);
   void stop_copying(Now now);

@@ -250,10 +250,9 @@ class CopySender {
     if (message_.size() > message_bytes) finish();
     part_.begin(number, same);
     if (!same) {
-      replica_.table().scan_bucket(number, [&](std::string_view key) {
-        part_.add_entry(key, replica_.table().row(key));
+      replica_.table().scan_rows(number, [&](std::string_view key, std::string_view row) {
+        part_.add_entry(key, row);
         end_part_if_full(number, same);
-        return true;
       });
     }
     replica_.deletes().visit_bucket(number, [&](const Deletes::Id& id, const Stamp& stamp) {
@@ -338,15 +337,6 @@ void Replicator::receive_buckets(Now now, RemoteCopy& copy, const wire::CopyAnsw
   ask_for_buckets(now, copy);
 }
 
-std::size_t Replicator::count_of(std::uint32_t bucket) const {
-  std::size_t count = 0;
-  replica_.table().scan_bucket(bucket, [&](std::string_view) {
-    ++count;
-    return true;
-  });
-  return count;
-}
-
 /// What is here of that bucket and does not stand in it goes, once its last part has come.
 void Replicator::install(const BucketPart& part, const Vector& sender) {
   for (const BucketPart::Deleted& deleted : part.deletes) {
@@ -355,7 +345,7 @@ void Replicator::install(const BucketPart& part, const Vector& sender) {
   std::size_t fresh = 0;
   for (const auto& [key, row] : part.entries) fresh += replica_.install(key, row, sender) ? 1 : 0;
   const bool whole = part.last && !copying_->keys.contains(part.number);
-  const bool nothing_else = whole && fresh == count_of(part.number);
+  const bool nothing_else = whole && fresh == replica_.table().bucket_count(part.number);
   if (part.last && (part.same || nothing_else)) {
     replica_.mark_installed(part.number);
   } else {

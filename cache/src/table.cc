@@ -204,6 +204,14 @@ void Table::scan_bucket(std::uint32_t bucket, const Visit& visit) const {
   impl_->content().scan_bucket(bucket, visit);
 }
 
+void Table::scan_rows(std::uint32_t bucket, const VisitRow& visit) const {
+  impl_->content().scan_rows(bucket, visit);
+}
+
+std::size_t Table::bucket_count(std::uint32_t bucket) const {
+  return impl_->content().bucket_count(bucket);
+}
+
 bool Table::put(std::string_view key, const Dot& created, const ValueRegister& value) {
   return impl_->put(key, created, value);
 }
@@ -260,7 +268,10 @@ std::string Table::row(std::string_view key) const {
   if (entry == nullptr) return {};
   if (entry->rich() || entry->absent()) return impl_->content().row(*entry);
   const Plain plain = impl_->content().plain(*entry);
-  return encode_row(plain.created, plain.value, plain.touch);
+  std::string row;
+  row.reserve(120 + plain.value.bytes.size());
+  append_row(row, plain.created, plain.value, plain.touch);
+  return row;
 }
 
 Result<bool> Table::merge_row(std::string_view key, std::string_view row) {

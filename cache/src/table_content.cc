@@ -169,6 +169,31 @@ void TableContent::scan_bucket(std::uint32_t bucket, const Table::Visit& visit) 
   }
 }
 
+void TableContent::scan_rows(std::uint32_t bucket, const Table::VisitRow& visit) const {
+  assert(bucket < Table::buckets);
+  constexpr std::ptrdiff_t ahead = 8;
+  const Shard& shard = shards_[bucket];
+  std::string bytes;
+  for (const Shard::Slot* slot = shard.begin(); slot != shard.end(); ++slot) {
+    if (shard.end() - slot > ahead && slot[ahead] != 0) Shard::prefetch(slot[ahead]);
+    if (*slot == 0) continue;
+    const Entry& entry = *Shard::entry_of(*slot);
+    if (entry.rich() || entry.absent()) {
+      bytes = row(entry);
+    } else {
+      const Plain plain = entry.plain(contexts_);
+      bytes.clear();
+      append_row(bytes, plain.created, plain.value, plain.touch);
+    }
+    visit(entry.key(), bytes);
+  }
+}
+
+std::size_t TableContent::bucket_count(std::uint32_t bucket) const {
+  assert(bucket < Table::buckets);
+  return shards_[bucket].count();
+}
+
 // --- What keeps everything in step -------------------------------------------------------------
 
 void TableContent::account(std::ptrdiff_t entries, std::ptrdiff_t bytes) {

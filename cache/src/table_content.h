@@ -53,6 +53,8 @@ class TableContent {
   [[nodiscard]] std::string row(const Entry& entry) const;
   void scan(std::string_view from, const Table::Visit& visit);
   void scan_bucket(std::uint32_t bucket, const Table::Visit& visit) const;
+  void scan_rows(std::uint32_t bucket, const Table::VisitRow& visit) const;
+  [[nodiscard]] std::size_t bucket_count(std::uint32_t bucket) const;
   [[nodiscard]] Expiry next_expiry() const { return wheel_.next(); }
   [[nodiscard]] Table::Digest digest() const { return total_; }
   [[nodiscard]] Table::Digest bucket_digest(std::uint32_t bucket) const;

@@ -189,15 +189,12 @@ std::string encode_row(const std::vector<Incarnation>& incarnations) {
   return row;
 }
 
-std::string encode_row(const Dot& created, const ValueRegister& value,
-                       const ExpiryRegister& touch) {
-  std::string row;
-  row.reserve(120 + value.bytes.size());
-  Writer out(row);
-  out.byte(row_version);
-  out.varint(1);
-  write_incarnation(out, created, touch, {&value, 1});
-  return row;
+void append_row(std::string& out, const Dot& created, const ValueRegister& value,
+                const ExpiryRegister& touch) {
+  Writer writer(out);
+  writer.byte(row_version);
+  writer.varint(1);
+  write_incarnation(writer, created, touch, {&value, 1});
 }
 
 Result<void> parse_row(std::string_view row, std::vector<Incarnation>& incarnations) {

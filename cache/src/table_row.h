@@ -19,9 +19,9 @@
 namespace muster::cache {
 
 [[nodiscard]] std::string encode_row(const std::vector<Incarnation>& incarnations);
-/// Of one incarnation with one value.
-[[nodiscard]] std::string encode_row(const Dot& created, const ValueRegister& value,
-                                     const ExpiryRegister& touch);
+/// Of one incarnation with one value, behind what `out` holds.
+void append_row(std::string& out, const Dot& created, const ValueRegister& value,
+                const ExpiryRegister& touch);
 /// Views point into `row`.  What `incarnations` held is lost, its memory is used again; after an
 /// error it holds nothing of use.
 Result<void> parse_row(std::string_view row, std::vector<Incarnation>& incarnations);

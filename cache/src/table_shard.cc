@@ -11,13 +11,6 @@
 namespace muster::cache {
 namespace {
 
-/// The lines of an entry beyond the first, fetched together rather than one after the other.
-void prefetch_block(const Entry* entry) {
-  constexpr std::size_t line = 64;
-  const char* block = reinterpret_cast<const char*>(entry);
-  for (std::size_t at = 0; at < 5; ++at) __builtin_prefetch(block + at * line);
-}
-
 void pause_a_little(unsigned round) {
   constexpr unsigned spins = 64;
   if (round < spins) {
@@ -53,9 +46,16 @@ const Shard::Slot* Shard::find(std::uint32_t tag, std::string_view key) const {
   for (std::uint32_t at = home(tag, size);; at = at + 1 == size ? 0 : at + 1) {
     if (slots[at] == 0) return nullptr;
     if (tag_of(slots[at]) != tag) continue;
-    prefetch_block(entry_of(slots[at]));
+    prefetch(slots[at]);
     if (entry_of(slots[at])->key() == key) return slots + at;
   }
+}
+
+/// Its lines together rather than one after the other.
+void Shard::prefetch(Slot slot) {
+  constexpr std::size_t line = 64, lines = 5;
+  const char* block = reinterpret_cast<const char*>(entry_of(slot));
+  for (std::size_t at = 0; at < lines; ++at) __builtin_prefetch(block + at * line);
 }
 
 void Shard::prefetch_slots(std::uint32_t tag) const {
@@ -69,7 +69,7 @@ void Shard::prefetch_entries(std::uint32_t tag) const {
   const Slot* slots = begin();
   for (std::uint32_t at = home(tag, size); slots[at] != 0; at = at + 1 == size ? 0 : at + 1) {
     if (tag_of(slots[at]) != tag) continue;
-    prefetch_block(entry_of(slots[at]));
+    prefetch(slots[at]);
     return;
   }
 }

@@ -57,6 +57,9 @@ class Shard {
   [[nodiscard]] std::size_t slot_bytes() const { return capacity() * sizeof(Slot); }
   [[nodiscard]] std::uint32_t count() const { return count_; }
 
+  /// All of the entry, for who will read it soon.
+  static void prefetch(Slot slot);
+
   // For readers that come in a batch; both are hints and may be wrong.
   void prefetch_slots(std::uint32_t tag) const;
   void prefetch_entries(std::uint32_t tag) const;

@@ -28,6 +28,7 @@
 #include <sstream>
 
 #include "muster/cache/cache.h"
+#include "muster/cache/huge_pages.h"
 #include "muster/node/node.h"
 
 using namespace muster;
@@ -194,6 +195,7 @@ asio::awaitable<void> run(asio::io_context& loop, std::vector<std::string> words
   cache_settings.directory = words[2];
   cache_settings.tables.front().storage =
       words[3] == "ram_copies" ? cache::Storage::ram_copies : cache::Storage::disc_copies;
+  cache_settings.machine.others_may_come = words.size() > 4;
   cache::Cache cache(node, std::move(cache_settings), log);
   std::string peer;
   if (words.size() > 4) peer = words[4];
@@ -216,6 +218,7 @@ int main(int count, char** words) {
     std::cerr << "usage: member NAME DIRECTORY ram_copies|disc_copies [PEER]\n";
     return 2;
   }
+  cache::use_huge_pages(words);
   asio::io_context loop(1);
   int status = 1;
   asio::co_spawn(loop, run(loop, std::vector<std::string>(words, words + count), status),

@@ -2,6 +2,7 @@
 //
 // What copies promise of their disks: acknowledgements that wait for them, disks that are late,
 // full or fail, values that are on disk alone.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <optional>
@@ -176,6 +177,50 @@ TEST(CacheMachine, ADiskThatIsLateMakesAcknowledgementsWaitForIt) {
   EXPECT_EQ(world.status("b").disk_late, 0s);
   EXPECT_TRUE(world.put("a", "k", "4").value().acknowledged);
   EXPECT_TRUE(world.put("b", "k", "5").value().acknowledged);
+}
+
+TEST(CacheMachine, WhatOnlyItsOwnDiskHasKnownIsReadyAtOnceWhereNobodyMayCome) {
+  World world;
+  world.cache_options.others_may_come = false;
+  for (int boot = 0; boot < 3; ++boot) {  // its earlier boots are not others
+    world.start("a");
+    world.run(boot == 0 ? 1500ms : 10ms);
+    EXPECT_EQ(world.status("a").readiness, Readiness::ready) << boot;
+    world.put("a", "k", std::to_string(boot)).value();
+    world.run(300ms);
+    world.crash("a");
+  }
+  world.start("a");
+  world.start("b");
+  world.settle();
+  EXPECT_EQ(world.local("b", "k"), "2");
+  world.crash("b");
+  world.crash("a");
+  world.start("a");
+  world.run(900ms);
+  EXPECT_NE(world.status("a").readiness, Readiness::ready) << "b may know more";
+  world.run(600ms);
+  EXPECT_EQ(world.status("a").readiness, Readiness::ready);
+}
+
+TEST(CacheMachine, TooManyRowsThatWaitForACommitMakeAcknowledgementsWaitForIt) {
+  World world;
+  world.cache_options.disk_rows_max = 10;
+  world.start("a");
+  world.settle();
+  world.put("a", "k", "0").value();
+  world.settle();
+  world.hold_disk("a", true);
+  world.put("a", "k", "1").value();
+  world.run(100ms);  // its batch is on the way
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_TRUE(world.put("a", fmt::format("k{}", i), "1").value().acknowledged) << i;
+  }
+  const auto late = world.put("a", "k10", "1", {}, {.deadline = 100ms}).value();
+  EXPECT_FALSE(late.acknowledged);
+  world.hold_disk("a", false);
+  world.run(100ms);
+  EXPECT_TRUE(world.put("a", "k11", "1").value().acknowledged);
 }
 
 TEST(CacheMachine, ADiskFarBehindDelaysOthersOnceAndIsStillReadInTime) {

@@ -114,6 +114,7 @@ constexpr Case cases[] = {
     {"VectorOverAHole", Bug::vector_over_hole, schedule, 200},
     {"SettledFromClocks", Bug::settled_from_clocks, schedule, 20'000},
     {"NoBefore", Bug::no_before, world<OnSplit::oldest>, 60},
+    {"DeletesLostWithTheLine", Bug::deletes_lost_with_line, world<OnSplit::oldest>, 60},
     {"EveryLineCounts", Bug::every_line_counts, world<OnSplit::oldest>, 60},
     {"WallClockStamps", Bug::wall_clock_stamps, skewed_world, 20},
     {"NoDeltaOnReconnect", Bug::no_delta_on_reconnect, world<OnSplit::merge>, 10},

@@ -231,6 +231,7 @@ class CommandLine {
 
 int run(int count, char** words) {
   Options options;
+  options.program = words;
   return CommandLine(options).run(count, words);
 }
 

@@ -25,6 +25,7 @@ struct Options {
   std::string host;
   std::string address;
   std::vector<std::string> words;
+  char** program = nullptr;  ///< The words of main().
 };
 
 // Exit statuses.

@@ -14,6 +14,7 @@
 #include <cstdlib>
 
 #include "muster/app/instance.h"
+#include "muster/cache/huge_pages.h"
 #include "options.h"
 #include "program_log.h"
 
@@ -139,6 +140,7 @@ void allow_many_connections() {
 int start(const Options& options) {
   const auto config = configure(options);
   if (!config) return failure;
+  cache::use_huge_pages(options.program);
   std::signal(SIGPIPE, SIG_IGN);
   allow_many_connections();
   // Large blocks go back to the system at once: glibc would keep ever larger ones.

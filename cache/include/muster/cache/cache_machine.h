@@ -104,11 +104,15 @@ struct CacheOptions {
   std::function<std::vector<NodeName>()> extra_db_nodes;
   Duration start_alone_after =
       std::chrono::seconds(1);  ///< One pass and dial deadline without an answer.
+  /// false: nothing looks for other nodes, so what its disk alone has known is ready at once.
+  bool others_may_come = true;
   Duration join_progress =
       std::chrono::seconds(15);  ///< Without progress for so long, waiting for a table fails.
   Duration store_every = std::chrono::milliseconds(50);
   /// A disk that is later than this makes acknowledgements wait for it, as under durability sync.
   Duration disk_late_max = std::chrono::seconds(1);
+  /// Likewise where more rows than these wait for a commit to end: so none grows without bound.
+  std::size_t disk_rows_max = 20'000;
   Duration lag_max =
       std::chrono::milliseconds(1500);  ///< A replica slower than this leaves the sync set.
   std::size_t log_bytes = std::size_t{64} << 20;  ///< Per table.

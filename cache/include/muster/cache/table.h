@@ -126,6 +126,10 @@ class Table {
   static constexpr std::uint32_t buckets = 4096;
   [[nodiscard]] static std::uint32_t bucket_of(std::string_view key);
   void scan_bucket(std::uint32_t bucket, const Visit& visit) const;
+  /// With each key's row, valid during the visit.
+  using VisitRow = std::function<void(std::string_view key, std::string_view row)>;
+  void scan_rows(std::uint32_t bucket, const VisitRow& visit) const;
+  [[nodiscard]] std::size_t bucket_count(std::uint32_t bucket) const;
 
   // Changes, on the owner's thread.  Each is idempotent; true when something changed.
   bool put(std::string_view key, const Dot& created, const ValueRegister& value);
