@@ -446,13 +446,28 @@ std::size_t LmdbEnvironment::map_bytes() const {
   return info.me_mapsize;
 }
 
+/// Hole by hole, in small steps: XFS asks for as much free space as a call names, though most of it
+/// may be there already.
 int LmdbEnvironment::reserve_disk(std::size_t bytes) {
   int file = -1;
   mdb_env_get_fd(environment_, &file);
-  for (;;) {
-    if (::fallocate(file, FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(bytes)) == 0) return 0;
-    if (errno != EINTR) return errno == EOPNOTSUPP ? 0 : errno == EDQUOT ? ENOSPC : errno;
+  const auto end = static_cast<off_t>(bytes);
+  for (off_t at = 0; at < end;) {
+    const off_t hole = ::lseek(file, at, SEEK_HOLE);
+    if (hole >= end) return 0;
+    at = std::max(hole, at);  // (Negative: at or beyond the end of the file.)
+    const off_t data = ::lseek(file, at, SEEK_DATA);
+    const off_t next = data > at ? std::min(data, end) : end;
+    while (at < next) {
+      const off_t step = std::min<off_t>(next - at, step_least * 16);
+      if (::fallocate(file, FALLOC_FL_KEEP_SIZE, at, step) == 0) {
+        at += step;
+      } else if (errno != EINTR) {
+        return errno == EOPNOTSUPP ? 0 : errno == EDQUOT ? ENOSPC : errno;
+      }
+    }
   }
+  return 0;
 }
 
 Result<void> LmdbEnvironment::grow() {

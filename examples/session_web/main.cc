@@ -104,7 +104,7 @@ int main(int count, char** words) {
     std::cerr << config.error().text() << '\n';
     return 2;
   }
-  cache::use_huge_pages(words);
+  muster::cache::use_huge_pages(words);
   asio::io_context loop;
   bool served = false;
   asio::co_spawn(loop,
