@@ -254,13 +254,14 @@ void Net::close(std::size_t host, LinkId id, const std::string& reason) {
 
 bool Net::meshed(const std::vector<std::size_t>& hosts) {
   for (const std::size_t a : hosts) {
-    if (!is_up(a)) return false;
+    if (!is_up(a) || (*this)[a].island().size() != hosts.size()) return false;
+  }
+  for (const std::size_t a : hosts) {
     std::set<NodeName> names;
     for (const Member& member : (*this)[a].connected()) names.insert(member.name);
     for (const std::size_t b : hosts) {
       if (a != b && !names.contains(hosts_[b]->options.name)) return false;
     }
-    if ((*this)[a].island().size() != hosts.size()) return false;
   }
   return true;
 }

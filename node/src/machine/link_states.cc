@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <boost/assert.hpp>
-#include <set>
+#include <iterator>
 #include <utility>
 
 namespace muster::node {
@@ -15,7 +15,7 @@ bool by_seniority(const Member& a, const Member& b) { return a.seniority() < b.s
 
 bool LinkStateRecord::lists(BootId boot) const { return std::ranges::binary_search(peers, boot); }
 
-LinkStates::LinkStates(Member self) : self_(self.boot), island_{self} {
+LinkStates::LinkStates(Member self) : self_(self.boot), reached_{self.boot}, island_{self} {
   entries_[self_].record = {.member = std::move(self), .version = 1, .peers = {}};
   changes_.touch(self_);
 }
@@ -35,9 +35,13 @@ void LinkStates::link_up(Now now, const Member& peer) {
   ++own.version;
   changes_.touch(self_);
   Entry& entry = entries_[peer.boot];
+  if (!reached(peer.boot)) {
+    newly_linked_.push_back(peer.boot);
+  } else if (!(entry.record.member == peer)) {
+    dirty_ = true;
+  }
   entry.record.member = peer;  // Its own record may not have come yet.
   entry.reached = now.mono;
-  dirty_ = true;
 }
 
 void LinkStates::link_down(BootId peer) {
@@ -56,10 +60,32 @@ bool LinkStates::merge(Now now, LinkStateRecord record, BootId source) {
   if (entry.record.version >= record.version) return false;
   std::ranges::sort(record.peers);
   record.peers.erase(std::unique(record.peers.begin(), record.peers.end()), record.peers.end());
+  note_changes(entry.record, record);
   entry = {std::move(record), source, now.mono};
   changes_.touch(boot);
-  dirty_ = true;
   return true;
+}
+
+/// What another's new record may mean for the island.
+void LinkStates::note_changes(const LinkStateRecord& before, const LinkStateRecord& after) {
+  const BootId boot = after.member.boot;
+  const bool inside = reached(boot);
+  if (inside && !(before.member == after.member)) dirty_ = true;
+  const auto lists_it = [&](BootId peer) {  // Our own links are not theirs to judge.
+    const LinkStateRecord* const record = peer == self_ ? nullptr : find(peer);
+    return record != nullptr && record->lists(boot);
+  };
+  std::vector<BootId> some;
+  std::ranges::set_difference(before.peers, after.peers, std::back_inserter(some));
+  for (const BootId peer : some) {
+    const bool both_ours = own().lists(boot) && own().lists(peer);
+    if ((inside || reached(peer)) && !both_ours && lists_it(peer)) dirty_ = true;
+  }
+  some.clear();
+  std::ranges::set_difference(after.peers, before.peers, std::back_inserter(some));
+  for (const BootId peer : some) {
+    if (inside != reached(peer) && lists_it(peer)) newly_linked_.push_back(inside ? peer : boot);
+  }
 }
 
 void LinkStates::prune(Now now) {
@@ -78,8 +104,16 @@ void LinkStates::prune(Now now) {
 }
 
 bool LinkStates::settle() {
-  if (!std::exchange(dirty_, false)) return false;
-  const std::vector<const Member*> island = component();
+  const bool anew = std::exchange(dirty_, false);
+  const bool added = !anew && !newly_linked_.empty() && add_newly_linked();
+  newly_linked_.clear();
+  return anew || std::exchange(dirty_, false) ? search_anew() : added;
+}
+
+bool LinkStates::search_anew() {
+  reached_.clear();
+  search({self_}, reached_);
+  const std::vector<const Member*> island = members_of(reached_);
   const auto same = [](const Member* a, const Member& b) { return *a == b; };
   if (std::ranges::equal(island, island_, same)) return false;
   std::vector<Member> members;
@@ -89,22 +123,49 @@ bool LinkStates::settle() {
   return true;
 }
 
-std::vector<const Member*> LinkStates::component() const {
-  std::set<BootId> seen{self_};
-  std::vector<BootId> open{self_};
+bool LinkStates::add_newly_linked() {
+  constexpr std::size_t few = 16;
+  const std::vector<BootId> before = reached_;
+  search(newly_linked_, reached_);
+  std::vector<BootId> fresh;
+  std::ranges::set_difference(reached_, before, std::back_inserter(fresh));
+  std::vector<Member> island = island_;
+  for (const BootId boot : fresh) {
+    const Member& member = entries_.at(boot).record.member;
+    const auto named_so = [&](const Member& other) { return other.name == member.name; };
+    // Which of two boots of a name counts is decided where all are seen.
+    dirty_ = fresh.size() > few || std::ranges::any_of(island, named_so);
+    if (dirty_) return false;
+    island.insert(std::ranges::upper_bound(island, member, by_seniority), member);
+  }
+  island_ = std::move(island);
+  return !fresh.empty();
+}
+
+void LinkStates::search(std::vector<BootId> open, std::vector<BootId>& seen) const {
+  const auto is_new = [&seen](BootId boot) {
+    const auto place = std::ranges::lower_bound(seen, boot);
+    if (place != seen.end() && *place == boot) return false;
+    seen.insert(place, boot);
+    return true;
+  };
+  std::erase_if(open, [&](BootId boot) { return !entries_.contains(boot) || !is_new(boot); });
   // In a full mesh the first round finds everybody and the search ends there.
   while (!open.empty() && seen.size() < entries_.size()) {
     const BootId boot = open.back();
     open.pop_back();
     for (const BootId peer : entries_.at(boot).record.peers) {
-      if (!seen.contains(peer) && linked(boot, peer)) {
-        seen.insert(peer);
-        open.push_back(peer);
-      }
+      if (std::ranges::binary_search(seen, peer) || !linked(boot, peer)) continue;
+      if (is_new(peer)) open.push_back(peer);
     }
   }
+}
+
+/// By seniority, each name once.
+std::vector<const Member*> LinkStates::members_of(const std::vector<BootId>& boots) const {
   std::vector<const Member*> members;
-  for (const BootId boot : seen) members.push_back(&entries_.at(boot).record.member);
+  members.reserve(boots.size());
+  for (const BootId boot : boots) members.push_back(&entries_.at(boot).record.member);
   // Of two boots of one name, the older is a dead process whose links are not all noticed yet.
   std::ranges::sort(members, [this](const Member* a, const Member* b) {
     if (a->name != b->name) return a->name < b->name;
@@ -116,6 +177,8 @@ std::vector<const Member*> LinkStates::component() const {
   std::ranges::sort(members, {}, &Member::seniority);
   return members;
 }
+
+bool LinkStates::reached(BootId boot) const { return std::ranges::binary_search(reached_, boot); }
 
 bool LinkStates::contains(BootId boot) const {
   return std::ranges::any_of(island_, [&](const Member& member) { return member.boot == boot; });
@@ -145,6 +208,13 @@ void LinkStates::check_invariants() const {
   BOOST_ASSERT(std::ranges::is_sorted(island_, by_seniority));
   BOOST_ASSERT(entries_.size() <= max_records + own().peers.size() + 1);
   for (const BootId peer : own().peers) BOOST_ASSERT(entries_.contains(peer) && peer != self_);
+  constexpr std::size_t few = 64;
+  if (dirty_ || !newly_linked_.empty() || entries_.size() > few) return;
+  std::vector<BootId> all;
+  search({self_}, all);
+  BOOST_ASSERT(all == reached_);
+  const auto same = [](const Member* a, const Member& b) { return *a == b; };
+  BOOST_ASSERT(std::ranges::equal(members_of(all), island_, same));
 }
 
 }  // namespace muster::node

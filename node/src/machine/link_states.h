@@ -5,6 +5,9 @@
 // A link counts when both ends report it.  Of our own links we are the judge: one that we hold has
 // had its hello both ways, one that we lost is lost whatever the other end's last word was.
 // Invariant: self is in island(), which is sorted by seniority and names each node once.  Pure.
+//
+// The island is searched anew only where a link is lost that may have held it together; what joins
+// it is added, and in a full mesh all else changes nothing.
 #pragma once
 
 #include <cstdint>
@@ -61,13 +64,21 @@ class LinkStates {
     BootId source;
     Instant reached{};  ///< Last time it was in the island, or heard of.
   };
-  [[nodiscard]] std::vector<const Member*> component() const;
+  [[nodiscard]] bool reached(BootId boot) const;
+  /// Everybody who is linked to `open`, by whatever way, and not in `seen` yet.
+  void search(std::vector<BootId> open, std::vector<BootId>& seen) const;
+  [[nodiscard]] std::vector<const Member*> members_of(const std::vector<BootId>& boots) const;
+  void note_changes(const LinkStateRecord& before, const LinkStateRecord& after);
+  bool search_anew();
+  bool add_newly_linked();
 
   BootId self_;
   std::map<BootId, Entry> entries_;
+  std::vector<BootId> reached_;  ///< Sorted; of a name it may hold two boots.
   std::vector<Member> island_;
   ChangeLog<BootId> changes_;
-  bool dirty_ = false;
+  bool dirty_ = false;                ///< The island is to be searched anew.
+  std::vector<BootId> newly_linked_;  ///< To somebody in it, and not in it yet.
 };
 
 }  // namespace muster::node

@@ -91,7 +91,7 @@ void NodeMachine::Impl::finish(Now now) {
     }
     if (publish_at_ == never && unpublished()) {
       // News is gathered for a moment: a node that comes or goes changes many links at once.
-      const auto spacing = std::chrono::milliseconds(20) +
+      const auto spacing = options_.gather_news +
                            std::chrono::microseconds(200) * static_cast<int>(connected_.size());
       publish_at_ = std::max(now.mono, last_publish_ + spacing);
     }

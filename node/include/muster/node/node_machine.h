@@ -84,6 +84,8 @@ struct NodeOptions {
   Duration founds_after =
       std::chrono::seconds(1);  ///< A blank node alone for so long is no newcomer.
   Duration call_deadline_max = std::chrono::seconds(60);
+  /// News of links and members is gathered for so long, and 0.2 ms for each link.
+  Duration gather_news = std::chrono::milliseconds(20);
   std::size_t links_max = 1024;
   std::string cluster = {};   ///< Optional label: nodes of different labels refuse each other.
   bool allow_faults = false;  ///< cut() and heal() work.
