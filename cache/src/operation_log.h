@@ -22,6 +22,7 @@ namespace muster::cache {
 class OperationLog {
  public:
   explicit OperationLog(std::size_t bytes_max) : bytes_max_(bytes_max) {}
+  void set_bytes_max(std::size_t bytes_max) { bytes_max_ = bytes_max; }  ///< From the next on.
 
   /// `dot` must follow the last of its origin (or that origin's floor); otherwise the origin's
   /// floor moves up to just before it.  The view returned is valid until the next change.

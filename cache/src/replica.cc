@@ -17,6 +17,8 @@ namespace {
 
 /// How far a remote stamp may push the own clock ahead of cluster time; the stamp itself is kept.
 constexpr std::uint64_t drift_us = 500'000;
+/// Of the log, while nobody else is a member.
+constexpr std::size_t log_bytes_alone = std::size_t{1} << 20;
 
 std::uint64_t micros(Timestamp time) {
   return static_cast<std::uint64_t>(std::max<std::int64_t>(time.time_since_epoch().count(), 1));
@@ -28,7 +30,7 @@ Replica::Replica(const Options& options, std::shared_ptr<Table> table, ReplicaLi
     : options_(options),
       table_(std::move(table)),
       listener_(listener),
-      log_(options.log_bytes),
+      log_(std::min(options.log_bytes, log_bytes_alone)),
       installed_(Table::buckets, false) {}
 
 const Origin* Replica::origin(const OriginId& id) const {

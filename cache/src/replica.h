@@ -52,7 +52,7 @@ class Replica {
  public:
   struct Options {
     BootId boot = {};
-    std::size_t log_bytes = std::size_t{64} << 20;
+    std::size_t log_bytes = std::size_t{64} << 20;  ///< Once another node was a member.
     bool merges = false;        ///< Every put counts.
     Duration keep_deletes{};    ///< So long after they were made, settled or not.
     bool stores = true;         ///< Has a disk.

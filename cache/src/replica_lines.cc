@@ -68,6 +68,7 @@ void Replica::note_members() {
     return boot != options_.boot && !own_boots_.contains(boot);
   });
   shared_ = shared_ || others;
+  if (shared_) log_.set_bytes_max(options_.log_bytes);
   meta_dirty_ = true;
 }
 

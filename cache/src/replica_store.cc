@@ -179,7 +179,11 @@ Result<bool> Replica::load_state(std::string_view bytes,
   if (!from_wire(state.path(), path_)) return bad_input("its path cannot be read");
   members_ = from_wire(state.members());
   shared_ = state.shared();
-  if (!shared_) own_boots_ = members_;
+  if (shared_) {
+    log_.set_bytes_max(options_.log_bytes);
+  } else {
+    own_boots_ = members_;
+  }
   seen_ = from_wire(state.vector(), &origins_);
   pruned_ = recent_from_ = from_wire(state.pruned());
   admission_ = state.admission();

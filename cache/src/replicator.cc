@@ -167,6 +167,7 @@ void Replicator::island_changed(Now now) {
       ++copy;
     }
   }
+  if (readiness_ == Readiness::ready && view_.size() > 1) detail_.clear();  // "alone" no more
   note_dropped();
   left_ = own_admissions() != 0 && own_admissions() % 2 == 0;
   if (left_) give_up_waiting(now);

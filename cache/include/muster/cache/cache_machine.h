@@ -115,7 +115,8 @@ struct CacheOptions {
   std::size_t disk_rows_max = 20'000;
   Duration lag_max =
       std::chrono::milliseconds(1500);  ///< A replica slower than this leaves the sync set.
-  std::size_t log_bytes = std::size_t{64} << 20;  ///< Per table.
+  /// Per table, for those who were away; a table that no other node has ever had keeps little.
+  std::size_t log_bytes = std::size_t{64} << 20;
 };
 
 /// A picture of one table for status, page and metrics.
