@@ -91,7 +91,7 @@ void LinkStates::note_changes(const LinkStateRecord& before, const LinkStateReco
 void LinkStates::prune(Now now) {
   std::vector<BootId> gone;
   for (auto& [boot, entry] : entries_) {
-    if (boot == self_ || own().lists(boot) || contains(boot)) {
+    if (own().lists(boot) || reached(boot)) {
       entry.reached = now.mono;
     } else if (now.mono - entry.reached > keep_unreachable) {
       gone.push_back(boot);

@@ -16,7 +16,7 @@
 
 namespace muster::cache {
 
-/// Kept apart on disk.  `entries` is keyed by the encoded key, the others by what their owner says.
+/// Kept apart on disk; the keys are the machine's (replica_store.cc).
 enum class Space : std::uint8_t { entries, deletes, meta, journal };
 
 struct Row {
