@@ -48,19 +48,9 @@ struct Seen {
 class Mesh {
  public:
   Mesh(std::uint64_t seed, const Case& what) : what_(what), net_(seed), until_(what.nodes) {
-    const bool large = what.nodes > 100;
-    for (std::size_t i = 0; i < what.nodes; ++i) {
-      net_.boot(net_.add("n" + std::to_string(i), [large](NodeOptions& options) {
-        if (large) options.gather_news = 10s;  // Forming the mesh is not what is measured.
-      }));
-      if (!large && i > 0) net_.connect(i, net_.random(i));
-    }
-    if (large) net_.run(2s);  // Nobody is a newcomer any more.
-    for (std::size_t i = 0; large && i < what.nodes; ++i) {
-      for (std::size_t k = 0; k < i; ++k) net_.connect(i, k);
-    }
-    EXPECT_TRUE(net_.run_until([this] { return net_.meshed(); }, 120s));
-    net_.run(5s);
+    what.nodes > 100 ? start_anew() : find_each_other();
+    EXPECT_TRUE(net_.run_until([this] { return net_.meshed(); }, 60s));
+    net_.run(gathering_ + 10s);
     net_.lose(what.loss);
     net_.run(2s);
     for (std::size_t i = 0; i < net_.size(); ++i) read_.push_back(net_.host(i).events.size());
@@ -79,6 +69,29 @@ class Mesh {
   }
 
  private:
+  void find_each_other() {
+    for (std::size_t i = 0; i < what_.nodes; ++i) {
+      net_.boot(net_.add("n" + std::to_string(i)));
+      if (i > 0) net_.connect(i, net_.random(i));
+    }
+  }
+  /// All stopped, and start again: they remember each other, and forming the mesh, which is not
+  /// what is measured, costs least.
+  void start_anew() {
+    gathering_ = 25s;
+    NodeState remembered;
+    for (std::size_t i = 0; i < what_.nodes; ++i) {
+      net_.add("n" + std::to_string(i),
+               [this](NodeOptions& options) { options.gather_news = gathering_; });
+      remembered.membership.nodes[net_.host(i).options.name] = {.admissions = 1, .newest = {}};
+      remembered.peers.insert(net_.host(i).options.advertised);
+    }
+    for (std::size_t i = 0; i < what_.nodes; ++i) {
+      net_.host(i).disk = remembered;
+      net_.host(i).forgetful = true;
+      net_.boot(i);
+    }
+  }
   [[nodiscard]] std::uint64_t probes() {
     std::uint64_t sum = 0;
     for (std::size_t i = 0; i < net_.size(); ++i) sum += net_[i].counters().probes;
@@ -139,6 +152,7 @@ class Mesh {
 
   const Case what_;
   Net net_;
+  Duration gathering_{};
   std::vector<Duration> until_;
   std::vector<bool> dead_;
   std::vector<std::size_t> read_;  ///< Events that were looked at.

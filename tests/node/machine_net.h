@@ -125,6 +125,7 @@ struct Net::Host final : NodeEffects {
   std::set<LinkId> given_up;                   ///< Dials whose answer is not wanted any more.
   std::vector<std::pair<LinkId, Bytes>> sent;  ///< When recording.
   bool recording = false;
+  bool forgetful = false;  ///< Its disk is never read again, and not written: that costs time.
   int persisted = 0;
 
   [[nodiscard]] int count(NodeEvent::Kind kind, const std::string& name = "",
@@ -139,7 +140,7 @@ struct Net::Host final : NodeEffects {
   std::size_t queued(LinkId) const override { return 0; }
   void close(LinkId link) override { net->close(index, link, "closed by the other end"); }
   void persist(const NodeState& state) override {
-    disk = state;
+    if (!forgetful) disk = state;
     ++persisted;
   }
   void report(Now, const NodeEvent& event) override {

@@ -26,15 +26,14 @@ class ChangeLog {
     ++latest_;
   }
   [[nodiscard]] std::uint64_t latest() const { return latest_; }
-  /// Visits what changed after `number`, in order, until `visit` says false; returns the number up
-  /// to which the listener now knows.
+  [[nodiscard]] bool touched(const Key& key, std::uint64_t since) const {
+    const auto found = at_.find(key);
+    return found != at_.end() && found->second > since;
+  }
+  /// Visits what changed after `number`, in order.
   template <class Visit>
-  [[nodiscard]] std::uint64_t since(std::uint64_t number, Visit visit) const {
-    for (auto i = order_.upper_bound(number); i != order_.end(); ++i) {
-      if (!visit(i->second)) return number;
-      number = i->first;
-    }
-    return latest_;
+  void since(std::uint64_t number, Visit visit) const {
+    for (auto i = order_.upper_bound(number); i != order_.end(); ++i) visit(i->second);
   }
 
  private:

@@ -35,10 +35,11 @@ ClusterClock::Microseconds ClusterClock::Samples::best() const {
 ClusterClock::Microseconds ClusterClock::median(Now now) const {
   std::vector<Microseconds> offsets{now.wall.time_since_epoch() - reading(now.mono)};
   for (const auto& [peer, samples] : peers_) offsets.push_back(samples.best());
-  std::ranges::sort(offsets);
-  const std::size_t middle = offsets.size() / 2;
-  if (offsets.size() % 2 == 1) return offsets[middle];
-  return offsets[middle - 1] + (offsets[middle] - offsets[middle - 1]) / 2;
+  const auto middle = offsets.begin() + static_cast<std::ptrdiff_t>(offsets.size() / 2);
+  std::ranges::nth_element(offsets, middle);
+  if (offsets.size() % 2 == 1) return *middle;
+  const Microseconds below = *std::max_element(offsets.begin(), middle);
+  return below + (*middle - below) / 2;
 }
 
 void ClusterClock::steer(Now now) {
@@ -51,6 +52,11 @@ void ClusterClock::steer(Now now) {
   base_ = current;
   base_instant_ = std::max(now.mono, base_instant_);
   error_ = target - current;
+}
+
+void ClusterClock::steer_if_few(Now now) {
+  constexpr std::size_t few = 16;
+  if (peers_.size() <= few) steer(now);
 }
 
 Timestamp ClusterClock::at(Instant when) const {

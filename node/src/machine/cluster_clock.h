@@ -25,6 +25,8 @@ class ClusterClock {
   void sample(BootId peer, Instant sent, Instant received, Timestamp wall);
   void forget(BootId peer);
   void steer(Now now);
+  /// After the first sample of a peer: of many peers one moves the median little, and can wait.
+  void steer_if_few(Now now);
 
   [[nodiscard]] Timestamp at(Instant when) const;
   /// How far the own wall clock is ahead of the median.

@@ -37,10 +37,9 @@ struct Link {
   std::string evidence;            ///< What others say of a silent peer, for the log.
   int digest_differs = 0;          ///< Probes in a row that showed another digest.
 
-  // How much of the change logs the peer was told.
-  std::uint64_t told_known = 0;
-  std::uint64_t told_links = 0;
-  bool holes = false;  ///< A cut swallowed frames: the stream is not whole any more.
+  bool told = false;             ///< All that was known when it came, and what is new since.
+  std::uint64_t membership = 0;  ///< The peer's digest of the members, as it last said.
+  bool holes = false;            ///< A cut swallowed frames: the stream is not whole any more.
 
   [[nodiscard]] const NodeName& name() const { return peer.name.empty() ? expected : peer.name; }
   [[nodiscard]] bool connected() const { return stage == Stage::connected; }

@@ -6,6 +6,8 @@
 #include <iterator>
 #include <utility>
 
+#include "machine/digest.h"
+
 namespace muster::node {
 namespace {
 
@@ -18,13 +20,33 @@ bool LinkStateRecord::lists(BootId boot) const { return std::ranges::binary_sear
 LinkStates::LinkStates(Member self) : self_(self.boot), reached_{self.boot}, island_{self} {
   entries_[self_].record = {.member = std::move(self), .version = 1, .peers = {}};
   changes_.touch(self_);
+  digest_ = digest_of_reached();
+}
+
+void LinkStates::own_changed() {
+  digest_ -= part_of_digest(self_);
+  ++entries_.at(self_).record.version;
+  digest_ += part_of_digest(self_);
+  changes_.touch(self_);
+}
+
+std::uint64_t LinkStates::part_of_digest(BootId boot) const {
+  const LinkStateRecord* const record = find(boot);
+  Digest digest;
+  digest.mix(boot.value);
+  digest.mix(record == nullptr ? 0 : record->version);
+  return digest.value();
+}
+
+std::uint64_t LinkStates::digest_of_reached() const {
+  std::uint64_t sum = 0;
+  for (const BootId boot : reached_) sum += part_of_digest(boot);
+  return sum;
 }
 
 void LinkStates::set_ordinal(std::uint32_t ordinal) {
-  LinkStateRecord& own = entries_.at(self_).record;
-  own.member.ordinal = ordinal;
-  ++own.version;
-  changes_.touch(self_);
+  entries_.at(self_).record.member.ordinal = ordinal;
+  own_changed();
   dirty_ = true;
 }
 
@@ -32,8 +54,7 @@ void LinkStates::link_up(Now now, const Member& peer) {
   LinkStateRecord& own = entries_.at(self_).record;
   const auto place = std::ranges::lower_bound(own.peers, peer.boot);
   if (place == own.peers.end() || *place != peer.boot) own.peers.insert(place, peer.boot);
-  ++own.version;
-  changes_.touch(self_);
+  own_changed();
   Entry& entry = entries_[peer.boot];
   if (!reached(peer.boot)) {
     newly_linked_.push_back(peer.boot);
@@ -47,8 +68,7 @@ void LinkStates::link_up(Now now, const Member& peer) {
 void LinkStates::link_down(BootId peer) {
   LinkStateRecord& own = entries_.at(self_).record;
   if (std::erase(own.peers, peer) == 0) return;
-  ++own.version;
-  changes_.touch(self_);
+  own_changed();
   dirty_ = true;
 }
 
@@ -58,10 +78,13 @@ bool LinkStates::merge(Now now, LinkStateRecord record, BootId source) {
   if (!entries_.contains(boot) && entries_.size() >= max_records) return false;
   Entry& entry = entries_[boot];
   if (entry.record.version >= record.version) return false;
-  std::ranges::sort(record.peers);
+  if (!std::ranges::is_sorted(record.peers)) std::ranges::sort(record.peers);
   record.peers.erase(std::unique(record.peers.begin(), record.peers.end()), record.peers.end());
   note_changes(entry.record, record);
+  const bool counts = reached(boot);
+  if (counts) digest_ -= part_of_digest(boot);
   entry = {std::move(record), source, now.mono};
+  if (counts) digest_ += part_of_digest(boot);
   changes_.touch(boot);
   return true;
 }
@@ -113,6 +136,7 @@ bool LinkStates::settle() {
 bool LinkStates::search_anew() {
   reached_.clear();
   search({self_}, reached_);
+  digest_ = digest_of_reached();
   const std::vector<const Member*> island = members_of(reached_);
   const auto same = [](const Member* a, const Member& b) { return *a == b; };
   if (std::ranges::equal(island, island_, same)) return false;
@@ -129,16 +153,22 @@ bool LinkStates::add_newly_linked() {
   search(newly_linked_, reached_);
   std::vector<BootId> fresh;
   std::ranges::set_difference(reached_, before, std::back_inserter(fresh));
-  std::vector<Member> island = island_;
+  std::vector<Member> members;
+  dirty_ = fresh.size() > few;
   for (const BootId boot : fresh) {
+    if (dirty_) return false;
     const Member& member = entries_.at(boot).record.member;
     const auto named_so = [&](const Member& other) { return other.name == member.name; };
     // Which of two boots of a name counts is decided where all are seen.
-    dirty_ = fresh.size() > few || std::ranges::any_of(island, named_so);
-    if (dirty_) return false;
-    island.insert(std::ranges::upper_bound(island, member, by_seniority), member);
+    dirty_ = std::ranges::any_of(island_, named_so) || std::ranges::any_of(members, named_so);
+    members.push_back(member);
   }
-  island_ = std::move(island);
+  if (dirty_) return false;
+  for (Member& member : members) {
+    digest_ += part_of_digest(member.boot);
+    const auto place = std::ranges::upper_bound(island_, member, by_seniority);
+    island_.insert(place, std::move(member));
+  }
   return !fresh.empty();
 }
 
@@ -150,13 +180,15 @@ void LinkStates::search(std::vector<BootId> open, std::vector<BootId>& seen) con
     return true;
   };
   std::erase_if(open, [&](BootId boot) { return !entries_.contains(boot) || !is_new(boot); });
+  std::vector<BootId> unseen;
   // In a full mesh the first round finds everybody and the search ends there.
   while (!open.empty() && seen.size() < entries_.size()) {
     const BootId boot = open.back();
     open.pop_back();
-    for (const BootId peer : entries_.at(boot).record.peers) {
-      if (std::ranges::binary_search(seen, peer) || !linked(boot, peer)) continue;
-      if (is_new(peer)) open.push_back(peer);
+    unseen.clear();
+    std::ranges::set_difference(entries_.at(boot).record.peers, seen, std::back_inserter(unseen));
+    for (const BootId peer : unseen) {
+      if (linked(boot, peer) && is_new(peer)) open.push_back(peer);
     }
   }
 }
@@ -208,6 +240,7 @@ void LinkStates::check_invariants() const {
   BOOST_ASSERT(std::ranges::is_sorted(island_, by_seniority));
   BOOST_ASSERT(entries_.size() <= max_records + own().peers.size() + 1);
   for (const BootId peer : own().peers) BOOST_ASSERT(entries_.contains(peer) && peer != self_);
+  BOOST_ASSERT(digest_ == digest_of_reached());
   constexpr std::size_t few = 64;
   if (dirty_ || !newly_linked_.empty() || entries_.size() > few) return;
   std::vector<BootId> all;

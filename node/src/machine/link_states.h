@@ -53,7 +53,13 @@ class LinkStates {
 
   [[nodiscard]] const LinkStateRecord& own() const { return entries_.at(self_).record; }
   [[nodiscard]] const LinkStateRecord* find(BootId boot) const;
+  template <class Visit>
+  void for_each(Visit visit) const {
+    for (const auto& [boot, entry] : entries_) visit(entry.record);
+  }
   [[nodiscard]] const ChangeLog<BootId>& changes() const { return changes_; }
+  /// Equal where the island and its records are; kept up to date at a constant cost.
+  [[nodiscard]] std::uint64_t digest() const { return digest_; }
   /// Who told us the latest of `boot`.
   [[nodiscard]] BootId source(BootId boot) const;
   void check_invariants() const;
@@ -65,6 +71,9 @@ class LinkStates {
     Instant reached{};  ///< Last time it was in the island, or heard of.
   };
   [[nodiscard]] bool reached(BootId boot) const;
+  void own_changed();
+  [[nodiscard]] std::uint64_t part_of_digest(BootId boot) const;
+  [[nodiscard]] std::uint64_t digest_of_reached() const;
   /// Everybody who is linked to `open`, by whatever way, and not in `seen` yet.
   void search(std::vector<BootId> open, std::vector<BootId>& seen) const;
   [[nodiscard]] std::vector<const Member*> members_of(const std::vector<BootId>& boots) const;
@@ -77,6 +86,7 @@ class LinkStates {
   std::vector<BootId> reached_;  ///< Sorted; of a name it may hold two boots.
   std::vector<Member> island_;
   ChangeLog<BootId> changes_;
+  std::uint64_t digest_ = 0;          ///< Sum over reached_.
   bool dirty_ = false;                ///< The island is to be searched anew.
   std::vector<BootId> newly_linked_;  ///< To somebody in it, and not in it yet.
 };

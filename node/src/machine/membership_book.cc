@@ -2,16 +2,36 @@
 #include "machine/membership_book.h"
 
 #include <algorithm>
+#include <boost/assert.hpp>
 #include <utility>
 
+#include "machine/digest.h"
+
 namespace muster::node {
+namespace {
+
+std::uint64_t digest_of(const NodeName& name, const Membership::Status& status) {
+  if (status == Membership::Status{}) return 0;  // As if the name was never heard.
+  Digest digest;
+  digest.mix(name.text());
+  digest.mix(status.admissions);
+  digest.mix(status.newest.ordinal);
+  digest.mix(status.newest.boot.value);
+  return digest.value();
+}
+
+}  // namespace
 
 MembershipBook::MembershipBook(NodeState state, NodeName self)
     : state_(std::move(state)), self_(std::move(self)) {
-  for (const Peer& peer : state_.peers) places_[peer.name] = {peer, {}};
+  for (const Peer& peer : std::exchange(state_.peers, {})) {
+    places_[peer.name] = {peer, {}};
+    remember_place(peer.name);
+  }
   for (const auto& [name, status] : state_.membership.nodes) {
     learn_ordinal(status.newest.ordinal);
     changes_.touch(name);
+    digest_ += digest_of(name, status);
   }
   unsaved_ = false;
 }
@@ -47,8 +67,26 @@ Membership::Status* MembershipBook::entry(const NodeName& name) {
   return &state_.membership.nodes[name];
 }
 
+template <class Change>
+void MembershipBook::set(const NodeName& name, Membership::Status& status, const Change& change) {
+  digest_ -= digest_of(name, status);
+  change(status);
+  digest_ += digest_of(name, status);
+}
+
+/// saved() has the address of whoever is admitted.
+void MembershipBook::remember_place(const NodeName& name) {
+  const auto place = places_.find(name);
+  if (place == places_.end()) return;
+  const auto old = state_.peers.lower_bound(Peer{.name = name});
+  if (old != state_.peers.end() && old->name == name) state_.peers.erase(old);
+  if (admitted(name) && !place->second.peer.address.empty())
+    state_.peers.insert(place->second.peer);
+}
+
 void MembershipBook::changed(const NodeName& name, BootId source) {
   sources_[name] = source;
+  remember_place(name);
   changes_.touch(name);
   ++revision_;
   unsaved_ = true;
@@ -57,7 +95,7 @@ void MembershipBook::changed(const NodeName& name, BootId source) {
 void MembershipBook::admit(const NodeName& name) {
   Membership::Status* const status = entry(name);
   if (status == nullptr || status->admitted()) return;
-  ++status->admissions;
+  set(name, *status, [](Membership::Status& it) { ++it.admissions; });
   forced_.erase(name);
   changed(name, {});
 }
@@ -65,7 +103,7 @@ void MembershipBook::admit(const NodeName& name) {
 void MembershipBook::strike(const NodeName& name, bool forgotten) {
   Membership::Status* const status = entry(name);
   if (status == nullptr || !status->admitted()) return;
-  ++status->admissions;
+  set(name, *status, [](Membership::Status& it) { ++it.admissions; });
   if (forgotten) forced_[name] = true;
   changed(name, {});
 }
@@ -73,7 +111,7 @@ void MembershipBook::strike(const NodeName& name, bool forgotten) {
 void MembershipBook::raise_admissions(const NodeName& name, std::uint32_t admissions) {
   Membership::Status* const status = entry(name);
   if (status == nullptr || status->admissions >= admissions) return;
-  status->admissions = admissions;
+  set(name, *status, [&](Membership::Status& it) { it.admissions = admissions; });
   forced_.erase(name);
   changed(name, {});
 }
@@ -88,7 +126,7 @@ void MembershipBook::learn_boot(const NodeName& name, Seniority seniority) {
   learn_ordinal(seniority.ordinal);
   Membership::Status* const status = entry(name);
   if (status == nullptr || status->newest >= seniority) return;
-  status->newest = seniority;
+  set(name, *status, [&](Membership::Status& it) { it.newest = seniority; });
   changed(name, {});
 }
 
@@ -108,12 +146,13 @@ bool MembershipBook::merge(const KnownNode& news, BootId source) {
   if (status == nullptr) return false;
   bool is_news = false;
   if (status->admissions < news.status.admissions) {
-    status->admissions = news.status.admissions;
+    set(news.name, *status,
+        [&](Membership::Status& it) { it.admissions = news.status.admissions; });
     forced_[news.name] = news.forgotten;
     is_news = true;
   }
   if (status->newest < news.status.newest) {
-    status->newest = news.status.newest;
+    set(news.name, *status, [&](Membership::Status& it) { it.newest = news.status.newest; });
     is_news = true;
   }
   if (!news.reached.address.empty() && news.name != self_) {
@@ -148,13 +187,10 @@ bool MembershipBook::majority(const std::vector<Member>& island) const {
 
 bool MembershipBook::take_unsaved() { return std::exchange(unsaved_, false); }
 
-NodeState MembershipBook::saved() const {
-  NodeState state = state_;
-  state.peers.clear();
-  for (const auto& [name, place] : places_) {
-    if (admitted(name) && !place.peer.address.empty()) state.peers.insert(place.peer);
-  }
-  return state;
+void MembershipBook::check_invariants() const {
+  std::uint64_t sum = 0;
+  for (const auto& [name, status] : state_.membership.nodes) sum += digest_of(name, status);
+  BOOST_ASSERT(sum == digest_);
 }
 
 BootId MembershipBook::source(const NodeName& name) const {

@@ -57,9 +57,12 @@ class MembershipBook {
   [[nodiscard]] bool take_unsaved();
   /// Counts every change of what membership() shows.
   [[nodiscard]] std::uint64_t revision() const { return revision_; }
-  [[nodiscard]] NodeState saved() const;
+  [[nodiscard]] const NodeState& saved() const { return state_; }
+  /// Equal where membership() is; kept up to date at a constant cost.
+  [[nodiscard]] std::uint64_t digest() const { return digest_; }
 
   [[nodiscard]] const ChangeLog<NodeName>& changes() const { return changes_; }
+  void check_invariants() const;
   /// Who told us the latest of `name`; nobody where we know it first hand.
   [[nodiscard]] BootId source(const NodeName& name) const;
 
@@ -69,7 +72,10 @@ class MembershipBook {
     Seniority of;
   };
   Membership::Status* entry(const NodeName& name);
+  template <class Change>
+  void set(const NodeName& name, Membership::Status& status, const Change& change);
   void changed(const NodeName& name, BootId source);
+  void remember_place(const NodeName& name);
 
   NodeState state_;
   NodeName self_;
@@ -78,6 +84,7 @@ class MembershipBook {
   std::map<NodeName, bool> forced_;
   ChangeLog<NodeName> changes_;
   std::uint64_t revision_ = 0;
+  std::uint64_t digest_ = 0;  ///< Sum over the names.
   bool unsaved_ = false;
 };
 

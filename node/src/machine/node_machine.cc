@@ -121,9 +121,8 @@ void NodeMachine::Impl::deliver_to_services(std::function<void(Service&, Now)> w
 
 LinkId NodeMachine::Impl::accepted(Now now, std::string_view remote) {
   enter(now);
-  const LinkId id{++last_link_};
-  Link& link = links_[id];
-  link.id = id;
+  Link& link = add_link();
+  const LinkId id = link.id;
   link.remote = presentable(remote);
   link.give_up = now.mono + transport_deadline;
   link_agenda_.set(id, link.give_up);
@@ -264,6 +263,7 @@ std::vector<Member> NodeMachine::Impl::connected() const {
 void NodeMachine::Impl::check_invariants() const {
   BOOST_ASSERT(depth_ == 0 && notifications_.empty());
   states_.check_invariants();
+  book_.check_invariants();
   BOOST_ASSERT(states_.own().peers.size() == connected_.size());
   BOOST_ASSERT(connected_names_.size() == connected_.size());  // One boot per name.
   for (const auto& [boot, id] : connected_) {
@@ -272,6 +272,9 @@ void NodeMachine::Impl::check_invariants() const {
     BOOST_ASSERT(states_.own().lists(boot));
     BOOST_ASSERT(connected_names_.at(link.peer.name) == id);  // One link per pair.
     BOOST_ASSERT(!wishes_.contains(link.peer.name));
+  }
+  for (const auto& [name, id] : attempts_) {
+    BOOST_ASSERT(!links_.at(id).connected() && links_.at(id).name() == name);
   }
   for (const auto& [boot, id] : chosen_) BOOST_ASSERT(links_.contains(id));
   BOOST_ASSERT(book_.highest_ordinal() >= self_.ordinal);

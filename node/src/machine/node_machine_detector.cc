@@ -75,7 +75,8 @@ void NodeMachine::Impl::probe(Now now, Link& link) {
   const bool first = !link.watch.silent();
   wire::Control message;
   message.mutable_probe()->set_id(link.watch.probed(now));
-  message.mutable_probe()->set_digest(digest());
+  message.mutable_probe()->set_links(states_.digest());
+  message.mutable_probe()->set_membership(book_.digest());
   transmit(link, message);
   if (first) judge_again(now, link);
 }
@@ -87,8 +88,10 @@ void NodeMachine::Impl::on_probe(Now now, Link& link, const wire::Probe& message
   reply.mutable_probe_reply()->set_id(message.id());
   reply.mutable_probe_reply()->set_wall_microseconds(to_wire(now.wall));
   reply.mutable_probe_reply()->set_incarnation(incarnation_);
+  reply.mutable_probe_reply()->set_membership(book_.digest());
   transmit(link, reply);
-  if (message.digest() == digest()) {
+  link.membership = message.membership();
+  if (message.links() == states_.digest() && message.membership() == book_.digest()) {
     link.digest_differs = 0;
   } else if (++link.digest_differs >= patience) {
     link.digest_differs = -rest;
@@ -97,11 +100,12 @@ void NodeMachine::Impl::on_probe(Now now, Link& link, const wire::Probe& message
 }
 
 void NodeMachine::Impl::on_probe_reply(Now now, Link& link, const wire::ProbeReply& message) {
+  link.membership = message.membership();
   const Instant sent = link.watch.answered(now, message.id());
   if (sent == never) return;
   link.incarnation = std::max(link.incarnation, message.incarnation());
   clock_.sample(link.peer.boot, sent, now.mono, from_wire(message.wall_microseconds()));
-  if (message.id() == 1) clock_.steer(now);
+  if (message.id() == 1) clock_.steer_if_few(now);
 }
 
 // Those whom we asked and hear: the others may be cut off from us as the suspect is.

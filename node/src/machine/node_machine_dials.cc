@@ -65,10 +65,7 @@ void NodeMachine::Impl::connect(Now now, const Peer& peer, ConnectDone done) {
 }
 
 bool NodeMachine::Impl::attempt_under_way(const NodeName& name) const {
-  for (const auto& [id, link] : links_) {
-    if (!link.connected() && link.name() == name) return true;
-  }
-  return false;
+  return !attempts_at(name).empty();
 }
 
 bool NodeMachine::Impl::wanted(const NodeName& name) const {
@@ -89,11 +86,11 @@ void NodeMachine::Impl::dial(Now now, const NodeName& name, Wish& wish) {
     peer = book_.reached(name);
     if (wish.backoff.failures() % 2 == 1) peer = {.name = name};
   }
-  const LinkId id{++last_link_};
-  Link& link = links_[id];
-  link.id = id;
+  Link& link = add_link();
+  const LinkId id = link.id;
   link.dialled = true;
   link.expected = name;
+  attempts_.emplace(name, id);
   link.give_up = now.mono + transport_deadline;
   link_agenda_.set(id, link.give_up);
   wish.attempt = id;
@@ -162,11 +159,7 @@ void NodeMachine::Impl::drop_wish(Now now, const NodeName& name, const std::stri
     dial_agenda_.erase(name);
     wishes_.erase(found);
   }
-  std::vector<LinkId> attempts;
-  for (const auto& [id, link] : links_) {
-    if (!link.connected() && link.name() == name) attempts.push_back(id);
-  }
-  for (const LinkId id : attempts) fail(now, links_.at(id), reason);
+  for (const LinkId id : attempts_at(name)) fail(now, links_.at(id), reason);
 }
 
 }  // namespace muster::node

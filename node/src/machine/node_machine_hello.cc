@@ -47,7 +47,7 @@ void NodeMachine::Impl::send_hello(Now now, Link& link, bool met, bool newcomer)
   hello.set_highest_ordinal(book_.highest_ordinal());
   hello.set_address(options_.advertised.address);
   hello.set_port(options_.advertised.port);
-  link.told_known = fill_known(0, {}, *hello.mutable_known());
+  hello.set_membership(book_.digest());
   link.spoke_at = now.mono;
   transmit(link, message);
 }
@@ -106,7 +106,8 @@ wire::Refuse NodeMachine::Impl::too_old(const Member& peer) const {
 void NodeMachine::Impl::on_hello(Now now, Link& link, const wire::Hello& message) {
   const auto greeting = decode(message);
   if (!greeting) return malformed(now, link, "a hello with wrong fields");
-  link.peer = greeting->member;
+  name_attempt(link, greeting->member);
+  link.membership = greeting->membership;
   if (is_cut(link)) return fail(now, link, "cut off by fault injection");
   if (const auto refusal = objection(link, *greeting)) return refuse(now, link, *refusal);
   if (!link.dialled) shunned_.erase(link.peer.name);
@@ -121,7 +122,6 @@ void NodeMachine::Impl::on_hello(Now now, Link& link, const wire::Hello& message
 
 void NodeMachine::Impl::take_in(Now now, const Greeting& greeting) {
   book_.learn_ordinal(greeting.highest_ordinal);
-  for (const KnownNode& node : greeting.known) merge_known(now, node, greeting.member.boot);
   settle_ordinal(now, greeting);
   book_.admit(greeting.member.name);
   book_.admit(self_.name);
@@ -166,7 +166,6 @@ void NodeMachine::Impl::send_welcome(Now now, Link& link) {
   wire::Welcome& welcome = *message.mutable_welcome();
   welcome.set_ordinal(self_.ordinal);
   welcome.set_wall_microseconds(to_wire(now.wall));
-  link.told_links = fill_links(0, link.peer.boot, *welcome.mutable_links());
   link.welcomed = true;
   link.spoke_at = now.mono;
   transmit(link, message);
@@ -180,12 +179,9 @@ void NodeMachine::Impl::on_welcome(Now now, Link& link, const wire::Welcome& mes
   book_.learn_boot(link.peer.name, link.peer.seniority());
   save_if_changed();
   clock_.sample(link.peer.boot, link.spoke_at, now.mono, from_wire(message.wall_microseconds()));
-  clock_.steer(now);
-  const LinkId id = link.id;
-  const bool whole = merge_links(now, message.links(), link.peer.boot);
+  clock_.steer_if_few(now);
   up(now, link);
   if (!link.welcomed) send_welcome(now, link);
-  if (!whole) malformed(now, links_.at(id), "a welcome with wrong fields");
 }
 
 void NodeMachine::Impl::refuse(Now now, Link& link, wire::Refuse refusal) {

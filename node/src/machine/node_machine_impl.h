@@ -19,6 +19,7 @@
 #include "machine/link.h"
 #include "machine/link_states.h"
 #include "machine/membership_book.h"
+#include "machine/news_frames.h"
 #include "machine/node_wire_codec.h"
 #include "machine/strain.h"
 #include "muster/node/node_machine.h"
@@ -110,6 +111,9 @@ class NodeMachine::Impl {
   void report_refused(Now now, const Member& node, const std::string& reason);
 
   // node_machine_links.cc
+  Link& add_link();
+  void name_attempt(Link& link, const Member& peer);
+  [[nodiscard]] std::vector<LinkId> attempts_at(const NodeName& name) const;
   Link* find(LinkId id);
   Link* find(BootId boot);
   [[nodiscard]] const Link* find(BootId boot) const;
@@ -161,18 +165,20 @@ class NodeMachine::Impl {
   [[nodiscard]] bool merge_links(Now now,
                                  const google::protobuf::RepeatedPtrField<wire::LinkState>& in,
                                  BootId source);
-  std::uint64_t fill_known(std::uint64_t told, BootId to,
-                           google::protobuf::RepeatedPtrField<wire::Known>& out) const;
-  std::uint64_t fill_links(std::uint64_t told, BootId to,
-                           google::protobuf::RepeatedPtrField<wire::LinkState>& out) const;
   void publish(Now now);
-  void publish_to(Link& link);
+  struct News {
+    NewsFrames members, links;          ///< For everybody.
+    std::map<BootId, NewsFrames> some;  ///< For some of them.
+  };
+  void gather_members(std::uint64_t since, News& news) const;
+  void gather_links(std::uint64_t since, const std::vector<BootId>& fresh, News& news) const;
+  void add_members(NewsFrames& news) const;
+  void send(Link& link, NewsFrames& news);
   void repair(Link& link);
   [[nodiscard]] bool unpublished() const;
   void settle_island(Now now);
   void strike(Now now, const NodeName& name);
   void forget_the_long_dead(Now now);
-  [[nodiscard]] std::uint64_t digest() const;
   void report(Now now, NodeEvent::Kind kind, const Member& node, std::string detail,
               DownReason reason = DownReason::closed);
 
@@ -188,6 +194,7 @@ class NodeMachine::Impl {
   std::uint64_t last_link_ = 0;
   std::uint64_t last_connection_ = 0;
   std::map<LinkId, Link> links_;
+  std::set<std::pair<NodeName, LinkId>> attempts_;  ///< Links that are not connected yet, by name.
   std::map<BootId, LinkId> connected_;
   std::map<NodeName, LinkId> connected_names_;
   std::map<BootId, LinkId> chosen_;  ///< Where the choice is ours: the link that we welcomed.
@@ -223,9 +230,6 @@ class NodeMachine::Impl {
   Instant count_missing_at_ = never;
   Instant clock_at_ = never;
   Instant save_clock_at_ = never;
-  mutable std::uint64_t digest_ = 0;
-  mutable std::uint64_t digest_known_ = 0;
-  mutable std::uint64_t digest_links_ = 0;
 
   Bytes last_payload_;  ///< Of the last send(), so that a fan-out builds its frame once.
   Bytes last_frame_;

@@ -28,6 +28,27 @@ wire::GoodbyeReason to_wire(DownReason reason) {
 
 }  // namespace
 
+Link& NodeMachine::Impl::add_link() {
+  const LinkId id{++last_link_};
+  Link& link = links_[id];
+  link.id = id;
+  return link;
+}
+
+/// The other end has said who it is.
+void NodeMachine::Impl::name_attempt(Link& link, const Member& peer) {
+  attempts_.erase({link.name(), link.id});
+  link.peer = peer;
+  attempts_.emplace(link.name(), link.id);
+}
+
+std::vector<LinkId> NodeMachine::Impl::attempts_at(const NodeName& name) const {
+  std::vector<LinkId> found;
+  for (auto i = attempts_.lower_bound({name, {}}); i != attempts_.end() && i->first == name; ++i)
+    found.push_back(i->second);
+  return found;
+}
+
 Link* NodeMachine::Impl::find(LinkId id) {
   const auto found = links_.find(id);
   return found == links_.end() ? nullptr : &found->second;
@@ -93,6 +114,7 @@ void NodeMachine::Impl::up(Now now, Link& link) {
     down(now, other, same_boot ? DownReason::closed : DownReason::replaced,
          same_boot ? "its new link took over" : "a newer start of it took over");
   }
+  attempts_.erase({link.name(), link.id});
   link.stage = Link::Stage::connected;
   link.connection = ++last_connection_;
   link.member = std::make_shared<const Member>(link.peer);
@@ -117,19 +139,18 @@ void NodeMachine::Impl::up(Now now, Link& link) {
 
 // Other attempts at the same node are not needed any more.
 void NodeMachine::Impl::close_spare(Now now, const Link& kept) {
-  std::vector<LinkId> spare;
-  for (const auto& [id, link] : links_) {
-    const bool same = link.peer.boot == kept.peer.boot ||
-                      (link.dialled && !link.peer.boot.valid() && link.expected == kept.peer.name);
-    if (!link.connected() && same) spare.push_back(id);
+  for (const LinkId id : attempts_at(kept.peer.name)) {
+    Link& link = links_.at(id);
+    const bool same = link.peer.boot == kept.peer.boot || (link.dialled && !link.peer.boot.valid());
+    if (same) fail(now, link, "linked already", true);
   }
-  for (const LinkId id : spare) fail(now, links_.at(id), "linked already", true);
 }
 
 void NodeMachine::Impl::erase(Link& link, bool close) {
   const LinkId id = link.id;
   const BootId boot = link.peer.boot;
   link_agenda_.erase(id);
+  attempts_.erase({link.name(), id});
   if (link.connected()) {
     connected_.erase(boot);
     connected_names_.erase(link.peer.name);

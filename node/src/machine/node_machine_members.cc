@@ -2,6 +2,7 @@
 //
 // Membership, the island, and how news of both reaches everybody.
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "machine/node_machine_impl.h"
@@ -16,15 +17,6 @@ std::string listed(const std::vector<Member>& island) {
     text += (i == 0 ? "" : ", ") + island[i].name.text();
   if (island.size() > most) text += " and " + std::to_string(island.size() - most) + " more";
   return text;
-}
-
-void mix(std::uint64_t& hash, std::uint64_t value) {
-  hash = (hash ^ value) * 0x9e3779b97f4a7c15;
-  hash ^= hash >> 29;
-}
-
-void mix(std::uint64_t& hash, const std::string& text) {
-  for (const char c : text) mix(hash, static_cast<unsigned char>(c));
 }
 
 }  // namespace
@@ -183,78 +175,88 @@ void NodeMachine::Impl::renew_member(const Member& member) {
   book_.learn_boot(member.name, link->peer.seniority());
 }
 
-// News goes to those who cannot have it from where we have it.
-std::uint64_t NodeMachine::Impl::fill_known(
-    std::uint64_t told, BootId to, google::protobuf::RepeatedPtrField<wire::Known>& out) const {
-  std::size_t size = 0;
-  return book_.changes().since(told, [&](const NodeName& name) {
-    const auto node = book_.known(name);
-    const BootId source = book_.source(name);
-    if (!node) return true;
-    if (to.valid() && source.valid() && (source == to || states_.linked(source, to))) return true;
-    wire::Known known;
-    encode(*node, known);
-    size += known.ByteSizeLong() + 8;
-    if (size > news_budget) return false;
-    *out.Add() = std::move(known);
-    return true;
-  });
-}
-
-std::uint64_t NodeMachine::Impl::fill_links(
-    std::uint64_t told, BootId to, google::protobuf::RepeatedPtrField<wire::LinkState>& out) const {
-  std::size_t size = 0;
-  return states_.changes().since(told, [&](BootId boot) {
-    const LinkStateRecord* const record = states_.find(boot);
-    if (record == nullptr || record->version == 0 || boot == to) return true;
-    // With told == 0 the peer is new: what it is said to know, it may not know yet.
-    const bool has_it = told != 0 && (states_.source(boot) == to || record->lists(to));
-    if (boot != self_.boot && has_it) return true;
-    wire::LinkState state;
-    encode(*record, state);
-    size += state.ByteSizeLong() + 8;
-    if (size > news_budget && !out.empty()) return false;
-    *out.Add() = std::move(state);
-    return true;
-  });
-}
-
 bool NodeMachine::Impl::unpublished() const {
   return published_known_ != book_.changes().latest() ||
          published_links_ != states_.changes().latest();
 }
 
+// News goes to those who cannot have it from where we have it; who came since the last time may
+// lack what is old.  What this node itself saw goes to everybody, in frames that are built once.
 void NodeMachine::Impl::publish(Now now) {
   publish_at_ = never;
   last_publish_ = now.mono;
+  std::vector<BootId> fresh;
+  for (const auto& [boot, id] : connected_) {
+    if (!links_.at(id).told) fresh.push_back(boot);
+  }
+  News news;
+  gather_members(published_known_, news);
+  gather_links(published_links_, fresh, news);
   published_known_ = book_.changes().latest();
   published_links_ = states_.changes().latest();
-  for (const auto& [boot, id] : connected_) publish_to(links_.at(id));
-}
-
-void NodeMachine::Impl::publish_to(Link& link) {
-  while (link.told_known != book_.changes().latest() ||
-         link.told_links != states_.changes().latest()) {
-    wire::Control message;
-    wire::Update& update = *message.mutable_update();
-    link.told_known = fill_known(link.told_known, link.peer.boot, *update.mutable_known());
-    link.told_links = fill_links(link.told_links, link.peer.boot, *update.mutable_links());
-    if (!update.known().empty() || !update.links().empty()) transmit(link, message);
+  NewsFrames all_members;
+  if (!fresh.empty()) add_members(all_members);
+  for (const auto& [boot, id] : connected_) {
+    Link& link = links_.at(id);
+    const bool told = std::exchange(link.told, true);
+    if (link.membership != book_.digest()) send(link, told ? news.members : all_members);
+    send(link, news.links);
+    if (const auto more = news.some.find(boot); more != news.some.end()) send(link, more->second);
   }
 }
 
-// Everything once more, whoever may have told it.
+void NodeMachine::Impl::gather_members(std::uint64_t since, News& news) const {
+  book_.changes().since(since, [&](const NodeName& name) {
+    const auto node = book_.known(name);
+    const BootId source = book_.source(name);
+    if (node && !source.valid()) news.members.add(*node);
+    if (!node || !source.valid()) return;
+    for (const auto& [to, id] : connected_) {
+      if (to != source && !states_.linked(source, to)) news.some[to].add(*node);
+    }
+  });
+}
+
+// Whom a record lists has it from where it was made.
+void NodeMachine::Impl::gather_links(std::uint64_t since, const std::vector<BootId>& fresh,
+                                     News& news) const {
+  std::vector<BootId> lacking;
+  const auto tell = [&](const LinkStateRecord& record, const std::vector<BootId>& peers) {
+    const BootId boot = record.member.boot;
+    if (record.version == 0) return;
+    if (boot == self_.boot) return news.links.add(record);
+    lacking.clear();
+    std::ranges::set_difference(peers, record.peers, std::back_inserter(lacking));
+    for (const BootId to : lacking) {
+      if (to != boot && to != states_.source(boot)) news.some[to].add(record);
+    }
+  };
+  states_.changes().since(since, [&](BootId boot) {
+    if (const auto* const record = states_.find(boot)) tell(*record, states_.own().peers);
+  });
+  if (fresh.empty()) return;
+  states_.for_each([&](const LinkStateRecord& record) {
+    if (!states_.changes().touched(record.member.boot, since)) tell(record, fresh);
+  });
+}
+
+void NodeMachine::Impl::add_members(NewsFrames& news) const {
+  for (const auto& [name, status] : book_.membership().nodes) news.add(*book_.known(name));
+}
+
+void NodeMachine::Impl::send(Link& link, NewsFrames& news) {
+  for (const Bytes& frame : news.frames()) transmit(link, Lane::urgent, frame);
+}
+
+/// Everything, whoever else may have told it.
 void NodeMachine::Impl::repair(Link& link) {
   ++counters_.repairs;
-  std::uint64_t known = 0;
-  std::uint64_t links = 0;
-  while (known != book_.changes().latest() || links != states_.changes().latest()) {
-    wire::Control message;
-    wire::Update& update = *message.mutable_update();
-    known = fill_known(known, {}, *update.mutable_known());
-    links = fill_links(links, {}, *update.mutable_links());
-    transmit(link, message);
-  }
+  NewsFrames news;
+  add_members(news);
+  states_.for_each([&](const LinkStateRecord& record) {
+    if (record.version != 0) news.add(record);
+  });
+  send(link, news);
 }
 
 void NodeMachine::Impl::settle_island(Now now) {
@@ -272,28 +274,6 @@ void NodeMachine::Impl::settle_island(Now now) {
     shown_revision_ = book_.revision();
     deliver_to_services([](Service& service, Now then) { service.island_changed(then); });
   }
-}
-
-std::uint64_t NodeMachine::Impl::digest() const {
-  const std::uint64_t known = book_.changes().latest();
-  const std::uint64_t links = states_.changes().latest();
-  if (digest_known_ == known && digest_links_ == links && digest_ != 0) return digest_;
-  std::uint64_t hash = 0xcbf29ce484222325;
-  for (const auto& [name, status] : book_.membership().nodes) {
-    mix(hash, name.text());
-    mix(hash, status.admissions);
-    mix(hash, status.newest.ordinal);
-    mix(hash, status.newest.boot.value);
-  }
-  for (const Member& member : states_.island()) {
-    const LinkStateRecord* const record = states_.find(member.boot);
-    mix(hash, member.boot.value);
-    mix(hash, record == nullptr ? 0 : record->version);
-  }
-  digest_ = hash | 1;
-  digest_known_ = known;
-  digest_links_ = links;
-  return digest_;
 }
 
 void NodeMachine::Impl::report(Now now, NodeEvent::Kind kind, const Member& node,

@@ -81,6 +81,7 @@ std::optional<LinkStateRecord> decode(const wire::LinkState& in) {
   LinkStateRecord record{.member = {.name = *name, .boot = {in.boot()}, .ordinal = in.ordinal()},
                          .version = in.version(),
                          .peers = {}};
+  record.peers.reserve(static_cast<std::size_t>(in.peers_size()));
   for (const std::uint64_t peer : in.peers()) record.peers.push_back({peer});
   return record;
 }
@@ -91,22 +92,16 @@ std::optional<Greeting> decode(const wire::Hello& in) {
   if (std::max(in.ordinal(), in.highest_ordinal()) > max_counter) return std::nullopt;
   if (in.cluster().size() > max_text || in.features_size() > max_features) return std::nullopt;
   const auto peer = decode_peer(*name, in.address(), in.port());
-  if (!peer || std::cmp_greater(in.known_size(), MembershipBook::max_nodes)) return std::nullopt;
-  Greeting greeting{.version_min = in.version_min(),
-                    .version_max = in.version_max(),
-                    .cluster = in.cluster(),
-                    .member = {.name = *name, .boot = {in.boot()}, .ordinal = in.ordinal()},
-                    .met = in.met(),
-                    .newcomer = in.newcomer(),
-                    .highest_ordinal = in.highest_ordinal(),
-                    .advertised = *peer,
-                    .known = {}};
-  for (const wire::Known& known : in.known()) {
-    auto node = decode(known);
-    if (!node) return std::nullopt;
-    greeting.known.push_back(*std::move(node));
-  }
-  return greeting;
+  if (!peer) return std::nullopt;
+  return Greeting{.version_min = in.version_min(),
+                  .version_max = in.version_max(),
+                  .cluster = in.cluster(),
+                  .member = {.name = *name, .boot = {in.boot()}, .ordinal = in.ordinal()},
+                  .met = in.met(),
+                  .newcomer = in.newcomer(),
+                  .highest_ordinal = in.highest_ordinal(),
+                  .advertised = *peer,
+                  .membership = in.membership()};
 }
 
 std::int64_t to_wire(Timestamp time) { return time.time_since_epoch().count(); }

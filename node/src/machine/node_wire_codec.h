@@ -16,8 +16,6 @@ namespace muster::node {
 
 inline constexpr ServiceId control_service = 1;
 inline constexpr std::uint32_t protocol_version = 1;
-/// One frame of membership or link states stays below this; what does not fit follows in another.
-inline constexpr std::size_t news_budget = std::size_t{1} << 18;
 
 [[nodiscard]] Bytes encode(const wire::Control& message);
 [[nodiscard]] std::optional<wire::Control> decode(std::string_view payload);
@@ -37,7 +35,7 @@ struct Greeting {
   bool newcomer = false;
   std::uint32_t highest_ordinal = 0;
   Peer advertised;
-  std::vector<KnownNode> known;
+  std::uint64_t membership = 0;  ///< Digest of the speaker's book.
 };
 [[nodiscard]] std::optional<Greeting> decode(const wire::Hello& in);
 
