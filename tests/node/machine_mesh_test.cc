@@ -55,6 +55,30 @@ TEST(NodeMesh, SimultaneousDialsEndInOneLinkOnBothSides) {
   }
 }
 
+TEST(NodeMesh, WhoComesBackIsNotToldOfTheOthersWhomItKnows) {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    Net net(seed);
+    for (const std::string name : {"one", "two", "third"}) net.boot(net.add(name));
+    net.connect(1, 0);
+    net.connect(2, 0);
+    ASSERT_TRUE(net.run_until([&] { return net.meshed(); }));
+    net.run(2s);
+    net[0].disconnect(net.now(0), name_of("two@127.0.0.1"));
+    net.run(1s);
+    for (const std::size_t host : {0, 1}) net.host(host).recording = true;
+    net.connect(0, 1);
+    ASSERT_TRUE(net.run_until([&] { return net.meshed(); }));
+    net.run(2s);
+    for (const std::size_t host : {0, 1}) {
+      EXPECT_FALSE(net.host(host).sent.empty());
+      for (const auto& [link, frame] : net.host(host).sent)
+        EXPECT_EQ(frame->find("third@127.0.0.1"), std::string::npos);
+      EXPECT_EQ(net[host].counters().repairs, 0u);
+    }
+  }
+}
+
 TEST(NodeMesh, ANodeThatDialsItselfIsTold) {
   Net net(1);
   const auto a = net.add("a");
