@@ -213,6 +213,7 @@ Result<void> Cache::Impl::create_table(Now now, const TableDefinition& definitio
 // --- Turns, timers, storage --------------------------------------------------------------------
 
 void Cache::Impl::end_of_turn(Now at) {
+  calls_in_turn_ = 0;
   if (life_ != Life::started) return;
   machine_->flush(at);
   publish(at);

@@ -65,6 +65,8 @@ class Cache::Impl final : public CacheEffects, public std::enable_shared_from_th
  private:
   enum class Life : std::uint8_t { idle, started, stopping, stopped };
 
+  static constexpr std::size_t calls_in_turn_max = 16;
+
   /// A completion that waits for its result, and keeps the executor that it belongs to at work.
   template <class Handler, class Executor>
   struct Pending {
@@ -109,6 +111,7 @@ class Cache::Impl final : public CacheEffects, public std::enable_shared_from_th
   boost::asio::steady_timer finished_;   // Cancelled when stop() is through.
   Instant armed_ = never;
   int timer_waits_ = 0;
+  std::size_t calls_in_turn_ = 0;
   std::size_t batches_out_ = 0;
   DiskState disk_ = DiskState::good;
   Life life_ = Life::idle;
@@ -167,7 +170,10 @@ void Cache::Impl::begin(const Work<T>& work, Done<T> finish) {
     finish(std::move(result));
   };
   work(clocks(), done);
-  node_.turn_soon();  // What else is ready comes into the same turn.
+  // What else is ready comes into the same turn, up to what gives the peers something to do while
+  // this node goes on.
+  if (++calls_in_turn_ < calls_in_turn_max) return node_.turn_soon();
+  node_.turn([](Now) {});
 }
 
 }  // namespace muster::cache

@@ -17,6 +17,8 @@ namespace {
 constexpr std::size_t read_size = std::size_t{64} << 10;
 constexpr std::size_t round_max = std::size_t{256} << 10;
 constexpr std::size_t drained_below = std::size_t{256} << 10;
+/// A write of so much is tried at once, without waiting for the loop; it does not block.
+constexpr std::size_t at_once_max = std::size_t{32} << 10;
 /// What an idle link keeps of its buffer; bulk makes it grow.
 constexpr std::size_t keep_below = std::size_t{64} << 10;
 constexpr std::size_t handshake_max = std::size_t{16} << 10;
@@ -28,6 +30,7 @@ constexpr int not_sent_low_water = 128 << 10;
 /// An option that the system lacks costs speed, not correctness.
 void tune(Socket& socket) {
   error_code ignored;
+  socket.non_blocking(true, ignored);
   socket.set_option(tcp::no_delay(true), ignored);
   ::setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &not_sent_low_water,
                sizeof not_sent_low_water);
@@ -152,9 +155,18 @@ void Connection::flush() {
   }
   in_flight_.clear();
   std::swap(in_flight_, tls_->output());
+  std::size_t sent = 0;
+  if (in_flight_.size() <= at_once_max && queue_.empty()) {
+    error_code error;  // Any, "would block" first of all, comes again below.
+    sent = socket_.write_some(asio::buffer(in_flight_), error);
+    if (sent == in_flight_.size() && state_ == State::open) {
+      in_flight_frames_ = 0;
+      return;
+    }
+  }
   writing_ = true;
   tasks_.begin();
-  asio::async_write(socket_, asio::buffer(in_flight_),
+  asio::async_write(socket_, asio::buffer(in_flight_) + sent,
                     [this](const error_code& error, std::size_t) {
                       written(error);
                       tasks_.end();
