@@ -184,8 +184,12 @@ std::vector<Dot> Table::created_dots(std::string_view key) const {
 }
 
 bool Table::holds(std::string_view key, const Dot& created) const {
-  const std::vector<Dot> dots = created_dots(key);
-  return std::find(dots.begin(), dots.end(), created) != dots.end();
+  const Entry* entry = impl_->find(key);
+  if (entry == nullptr) return false;
+  if (!entry->rich()) return impl_->content().plain(*entry).created == created;
+  const auto& versions = entry->versions();
+  return std::any_of(versions.begin(), versions.end(),
+                     [&](const Version& version) { return version.created == created; });
 }
 
 std::vector<Incarnation> Table::incarnations(std::string_view key) const {

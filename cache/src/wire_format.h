@@ -33,6 +33,13 @@ class Piece {
     std::memcpy(bytes_.data() + size_, bytes, size);
     size_ += size;
   }
+  void append_varint(std::uint64_t value) {
+    assert(bytes_.size() - size_ >= 10);
+    char* at = bytes_.data() + size_;
+    for (; value >= 0x80; value >>= 7) *at++ = static_cast<char>(value | 0x80);
+    *at++ = static_cast<char>(value);
+    size_ = static_cast<std::size_t>(at - bytes_.data());
+  }
   [[nodiscard]] std::size_t size() const { return size_; }
   [[nodiscard]] std::string_view view() const { return {bytes_.data(), size_}; }
 
@@ -50,6 +57,7 @@ void put_varint(Out& out, std::uint64_t value) {
   }
   out.push_back(static_cast<char>(value));
 }
+inline void put_varint(Piece& out, std::uint64_t value) { out.append_varint(value); }
 inline std::size_t varint_size(std::uint64_t value) {
   return value == 0 ? 1 : (static_cast<std::size_t>(std::bit_width(value)) + 6) / 7;
 }
