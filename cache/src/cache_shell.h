@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <future>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -97,7 +98,7 @@ class Cache::Impl final : public CacheEffects, public std::enable_shared_from_th
    private:
     Work work_;
   };
-  template <class T, class Work, class Handler, class Executor>
+  template <class T, class Work>
   class Awaited;
   template <class T, class Work>
   class Blocking;
@@ -145,16 +146,22 @@ class Cache::Impl final : public CacheEffects, public std::enable_shared_from_th
 };
 
 /// Keeps the executor that its completion belongs to at work.
-template <class T, class Work, class Handler, class Executor>
+template <class T, class Work>
 class Cache::Impl::Awaited final : public Working<T, Work> {
  public:
-  Awaited(Work work, Handler handler, const Executor& executor)
-      : Working<T, Work>(std::move(work)), handler_(std::move(handler)), guard_(executor) {}
+  using Handler = typename boost::asio::async_result<boost::asio::use_awaitable_t<>,
+                                                     void(Result<T>)>::handler_type;
+  using Working<T, Work>::Working;
 
+  template <class Executor>
+  void awaited_by(Handler handler, const Executor& otherwise) {
+    guard_.emplace(boost::asio::get_associated_executor(handler, otherwise));
+    handler_.emplace(std::move(handler));
+  }
   void answer(std::unique_ptr<Call> self, Result<T>&& result) override {
     result_ = std::move(result);
-    boost::asio::post(guard_.get_executor(), [this, self = std::move(self)]() mutable {
-      Handler handler = std::move(handler_);
+    boost::asio::post(guard_->get_executor(), [this, self = std::move(self)]() mutable {
+      Handler handler = std::move(*handler_);
       Result<T> answered = std::move(result_);
       self.reset();
       std::move(handler)(std::move(answered));
@@ -162,8 +169,8 @@ class Cache::Impl::Awaited final : public Working<T, Work> {
   }
 
  private:
-  Handler handler_;
-  boost::asio::executor_work_guard<Executor> guard_;
+  std::optional<Handler> handler_;
+  std::optional<boost::asio::executor_work_guard<typename Handler::executor_type>> guard_;
   Result<T> result_ = Error();
 };
 
@@ -183,10 +190,9 @@ class Cache::Impl::Blocking final : public Working<T, Work> {
 template <class T, class Work>
 boost::asio::awaitable<Result<T>> Cache::Impl::call(Work work) {
   namespace asio = boost::asio;
-  auto start = [self = shared_from_this(), work = std::move(work)](auto handler) mutable {
-    auto executor = asio::get_associated_executor(handler, self->node_.strand());
-    using Waiting = Awaited<T, Work, decltype(handler), decltype(executor)>;
-    auto call = std::make_unique<Waiting>(std::move(work), std::move(handler), executor);
+  auto made = std::make_unique<Awaited<T, Work>>(std::move(work));
+  auto start = [self = shared_from_this(), call = std::move(made)](auto handler) mutable {
+    call->awaited_by(std::move(handler), self->node_.strand());
     // Never at once: the caller may stand within the machine.
     asio::post(self->node_.strand(),
                [self, call = std::move(call)]() mutable { self->begin(std::move(call)); });

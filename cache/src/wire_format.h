@@ -89,11 +89,11 @@ inline void put_bytes_field(std::string& out, std::uint32_t field, std::string_v
 /// ok().
 class Reader {
  public:
-  explicit Reader(std::string_view input) : rest_(input) {}
+  explicit Reader(std::string_view input) : at_(input.data()), end_(at_ + input.size()) {}
 
   /// Reads the next field whole; false at the end and on malformed input.
   bool next() {
-    if (!ok_ || rest_.empty()) return false;
+    if (!ok_ || at_ == end_) return false;
     const std::uint64_t tag = take_varint();
     field_ = static_cast<std::uint32_t>(tag >> 3);
     switch (tag & 7) {
@@ -101,13 +101,13 @@ class Reader {
         number_ = take_varint();
         break;
       case 1:
-        number_ = take_fixed(8);
+        number_ = take_fixed<std::uint64_t>();
         break;
       case 2:
         bytes_ = take_bytes();
         break;
       case 5:
-        number_ = take_fixed(4);
+        number_ = take_fixed<std::uint32_t>();
         break;
       default:
         ok_ = false;
@@ -127,40 +127,52 @@ class Reader {
   [[nodiscard]] bool ok() const { return ok_; }
 
  private:
+  [[nodiscard]] std::size_t left() const { return static_cast<std::size_t>(end_ - at_); }
   std::uint64_t take_varint() {
+    // Tags and nearly all lengths are one byte.
+    if (at_ != end_ && static_cast<unsigned char>(*at_) < 0x80) {
+      return static_cast<unsigned char>(*at_++);
+    }
+    return take_long_varint();
+  }
+  std::uint64_t take_long_varint() {
     std::uint64_t value = 0;
-    for (unsigned shift = 0; shift < 64; shift += 7) {
-      if (rest_.empty()) break;
-      const auto byte = static_cast<unsigned char>(rest_.front());
-      rest_.remove_prefix(1);
+    const char* at = at_;
+    for (unsigned shift = 0; shift < 64 && at != end_; shift += 7) {
+      const auto byte = static_cast<unsigned char>(*at++);
       value |= static_cast<std::uint64_t>(byte & 0x7F) << shift;
-      if (byte < 0x80) return value;
+      if (byte < 0x80) {
+        at_ = at;
+        return value;
+      }
     }
     ok_ = false;
     return 0;
   }
-  std::uint64_t take_fixed(std::size_t size) {
-    if (rest_.size() < size) {
+  template <class Word>
+  std::uint64_t take_fixed() {
+    if (left() < sizeof(Word)) {
       ok_ = false;
       return 0;
     }
-    std::uint64_t value = 0;
-    std::memcpy(&value, rest_.data(), size);
-    rest_.remove_prefix(size);
+    Word value = 0;
+    std::memcpy(&value, at_, sizeof(Word));
+    at_ += sizeof(Word);
     return value;
   }
   std::string_view take_bytes() {
     const std::uint64_t size = take_varint();
-    if (!ok_ || size > rest_.size()) {
+    if (!ok_ || size > left()) {
       ok_ = false;
       return {};
     }
-    const std::string_view taken = rest_.substr(0, size);
-    rest_.remove_prefix(size);
+    const std::string_view taken(at_, size);
+    at_ += size;
     return taken;
   }
 
-  std::string_view rest_;
+  const char* at_;
+  const char* end_;
   std::string_view bytes_;
   std::uint64_t number_ = 0;
   std::uint32_t field_ = 0;
