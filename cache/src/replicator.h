@@ -49,6 +49,9 @@ class Replicator final : private ReplicaListener {
   void disconnected(Now now, const node::Member& peer);
   void island_changed(Now now);
   void received(Now now, const node::Member& from, const wire::Message& message);
+  /// The same, of a message with operations alone.
+  void received_stream(Now now, const node::Member& from,
+                       std::span<const std::string_view> operations);
   void wake(Now now);
   [[nodiscard]] Instant next_wake() const;
   void flush(Now now);
@@ -132,6 +135,7 @@ class Replicator final : private ReplicaListener {
   /// Whether this copy's word counts only for what is on its disk.
   [[nodiscard]] bool acknowledges_from_disk(Now now) const;
   RemoteCopy* copy_of(BootId boot);
+  RemoteCopy* heard_from(const node::Member& peer);  ///< nullptr: its word counts for nothing.
   wire::Message& control(RemoteCopy& copy);
   [[nodiscard]] bool in_view(BootId boot) const { return view_.contains(boot); }
   [[nodiscard]] BootId self() const { return surroundings_.fabric.self().boot; }
@@ -149,8 +153,8 @@ class Replicator final : private ReplicaListener {
   void keep_values_where_asked();
 
   // replicator_stream.cc: live stream, relays, acknowledgements
-  void receive_operations(Now now, const node::Member& from, const wire::Message& message,
-                          bool live);
+  void receive_operations(Now now, const node::Member& from,
+                          std::span<const std::string_view> operations, bool live);
   void receive_acks(Now now, const node::Member& from, const wire::Message& message);
   void send_acks();
   void acknowledge(const Vector& upto, Vector& acknowledged, bool durable);

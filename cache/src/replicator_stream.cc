@@ -95,12 +95,20 @@ void Replicator::relay(const Operation& operation, std::string_view encoded) {
   }
 }
 
-void Replicator::receive_operations(Now now, const node::Member& from, const wire::Message& message,
-                                    bool live) {
+void Replicator::received_stream(Now now, const node::Member& from,
+                                 std::span<const std::string_view> operations) {
+  const RemoteCopy* copy = heard_from(from);
+  if (copy == nullptr) return;
+  if (!copy->outdated) receive_operations(now, from, operations, true);
+  progress(now);
+}
+
+void Replicator::receive_operations(Now now, const node::Member& from,
+                                    std::span<const std::string_view> operations, bool live) {
   if (!takes_part() && !replica_.copying()) return;
   applying_live_ = live;
   applying_from_ = from.boot;
-  for (const std::string& encoded : message.operations()) {
+  for (const std::string_view encoded : operations) {
     const auto received = replica_.receive(encoded, cluster(now));
     if (received == Replica::Received::malformed) ++surroundings_.malformed;
     if (received == Replica::Received::gap && live && !gap_since_) {

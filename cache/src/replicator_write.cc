@@ -124,7 +124,7 @@ void Replicator::perform(Now now, Write& write, const WriteOptions& options, Ins
   waiter.since = now.mono;
   waiter.deadline = deadline;
   waiter.done = std::move(done);
-  Operation puts, removes;
+  Operation puts;
   puts.stamp = replica_.next_stamp(cluster(now));
   const auto at = [](const Stamp& stamp) {
     return Timestamp(std::chrono::microseconds(static_cast<std::int64_t>(stamp.time)));
@@ -158,23 +158,26 @@ void Replicator::perform(Now now, Write& write, const WriteOptions& options, Ins
     }
   }
   waiter.written.applied = true;
+  std::vector<RemoveItem> removes;
   for (const Key& key : write.deletes) {
     RemoveItem item{.key = key.encoded(), .dots = replica_.table().created_dots(key.encoded())};
     if (item.dots.empty()) wait_for_delete_of(key, waiter);
     if (item.dots.empty() && journals_are_empty()) continue;
     if (replica_.table().visible(key.encoded(), at(puts.stamp))) ++waiter.written.deleted;
-    removes.removes.push_back(std::move(item));
+    removes.push_back(std::move(item));
   }
   if (!puts.puts.empty()) {
     waiter.put = replica_.issue(puts);
     waiter.stamp = puts.stamp;
   }
-  if (!removes.removes.empty()) {
-    removes.stamp = replica_.next_stamp(cluster(now));
-    for (const RemoveItem& item : removes.removes) {
-      removes.stamp.time = std::max(removes.stamp.time, replica_.newest_stamp(item.key) + 1);
+  if (!removes.empty()) {
+    Operation operation;
+    operation.stamp = replica_.next_stamp(cluster(now));
+    for (const RemoveItem& item : removes) {
+      operation.stamp.time = std::max(operation.stamp.time, replica_.newest_stamp(item.key) + 1);
     }
-    waiter.free = replica_.issue(removes);
+    operation.removes = std::move(removes);
+    waiter.free = replica_.issue(operation);
   }
   counters_.puts += puts.puts.size();
   counters_.deletes += waiter.written.deleted;

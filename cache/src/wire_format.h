@@ -20,21 +20,26 @@ static_assert(std::endian::native == std::endian::little);
 
 enum class Type : std::uint8_t { varint = 0, fixed64 = 1, bytes = 2 };
 
-/// A few fields at a time, put together without a call for each byte.  Room for 64 bytes, which the
-/// writer must not exceed.
+inline std::size_t varint_size(std::uint64_t value) {
+  return value == 0 ? 1 : (static_cast<std::size_t>(std::bit_width(value)) + 6) / 7;
+}
+
+/// A few fields at a time, put together without a call for each byte: all of it but the bytes stays
+/// in registers, for which every function is inlined.  Room for 64 bytes, which the writer must not
+/// exceed.
 class Piece {
  public:
-  void push_back(char byte) {
+  [[gnu::always_inline]] void push_back(char byte) {
     assert(size_ < bytes_.size());
     bytes_[size_++] = byte;
   }
-  void append(const char* bytes, std::size_t size) {
+  [[gnu::always_inline]] void append(const char* bytes, std::size_t size) {
     assert(size <= bytes_.size() - size_);
     std::memcpy(bytes_.data() + size_, bytes, size);
     size_ += size;
   }
-  void append_varint(std::uint64_t value) {
-    assert(bytes_.size() - size_ >= 10);
+  [[gnu::always_inline]] void append_varint(std::uint64_t value) {
+    assert(bytes_.size() - size_ >= 10 || varint_size(value) <= bytes_.size() - size_);
     char* at = bytes_.data() + size_;
     for (; value >= 0x80; value >>= 7) *at++ = static_cast<char>(value | 0x80);
     *at++ = static_cast<char>(value);
@@ -58,22 +63,21 @@ void put_varint(Out& out, std::uint64_t value) {
   out.push_back(static_cast<char>(value));
 }
 inline void put_varint(Piece& out, std::uint64_t value) { out.append_varint(value); }
-inline std::size_t varint_size(std::uint64_t value) {
-  return value == 0 ? 1 : (static_cast<std::size_t>(std::bit_width(value)) + 6) / 7;
-}
 /// Of a field below 16.
 inline std::size_t bytes_field_size(std::size_t size) { return 1 + varint_size(size) + size; }
 template <class Out>
-void put_tag(Out& out, std::uint32_t field, Type type) {
+[[gnu::always_inline]] inline void put_tag(Out& out, std::uint32_t field, Type type) {
   put_varint(out, field << 3 | static_cast<std::uint32_t>(type));
 }
 template <class Out>
-void put_varint_field(Out& out, std::uint32_t field, std::uint64_t value) {
+[[gnu::always_inline]] inline void put_varint_field(Out& out, std::uint32_t field,
+                                                    std::uint64_t value) {
   put_tag(out, field, Type::varint);
   put_varint(out, value);
 }
 template <class Out>
-void put_fixed64_field(Out& out, std::uint32_t field, std::uint64_t value) {
+[[gnu::always_inline]] inline void put_fixed64_field(Out& out, std::uint32_t field,
+                                                     std::uint64_t value) {
   put_tag(out, field, Type::fixed64);
   char raw[8];
   std::memcpy(raw, &value, 8);
