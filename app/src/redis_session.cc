@@ -95,7 +95,8 @@ void RedisSession::run(std::string_view) {
   flush_gets();
   ++service_.counters.commands;
   const std::string_view name = arguments()[0];
-  const RedisCommand* command = RedisCommand::find(name);
+  if (!latest_ || !is_word(name, latest_->name)) latest_ = RedisCommand::find(name);
+  const RedisCommand* command = latest_;
   if (!command) return unknown_command();
   const auto count = static_cast<int>(arguments().size());
   if (command->arity > 0 ? count != command->arity : count < -command->arity)

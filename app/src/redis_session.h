@@ -179,6 +179,7 @@ class RedisSession {
   ReplyQueue replies_;
   RespVersion version_ = 2;
   std::size_t table_ = 0;
+  const RedisCommand* latest_ = nullptr;  // As a rule the next one is the same.
   std::string client_name_;
   bool authenticated_ = false;
   bool closing_ = false;

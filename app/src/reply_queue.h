@@ -33,9 +33,17 @@ class ReplyQueue {
     assert(ticket >= first_ && ticket - first_ < open());
     Slot& slot = slots_[head_ + static_cast<std::size_t>(ticket - first_)];
     assert(!slot.done);
-    slot.reply.assign(reply);
-    slot.done = true;
-    return ticket == first_ && advance();
+    if (ticket != first_) {
+      slot.reply.assign(reply);
+      slot.done = true;
+      return false;
+    }
+    ready_ += reply;
+    ready_ += slot.after;
+    ++head_;
+    ++first_;
+    advance();
+    return true;
   }
 
   [[nodiscard]] const std::string& ready() const { return ready_; }
@@ -53,7 +61,8 @@ class ReplyQueue {
     bool done = false;
   };
 
-  bool advance() {
+  /// Over all that waited behind what has become ready.
+  void advance() {
     while (open() > 0 && slots_[head_].done) {
       ready_ += slots_[head_].reply;
       ready_ += slots_[head_].after;
@@ -67,7 +76,6 @@ class ReplyQueue {
       slots_.erase(slots_.begin(), slots_.begin() + static_cast<std::ptrdiff_t>(head_));
       head_ = 0;
     }
-    return true;
   }
 
   std::string ready_;

@@ -25,6 +25,21 @@ bool parse_length(std::string_view text, std::int64_t& value) {
   return true;
 }
 
+/// The usual line of a length, "$256" or "*3", at `position`, which moves behind it; -1: it is
+/// another one, or its end is missing.
+std::int64_t take_short_length(std::string_view bytes, char type, std::size_t& position) {
+  constexpr std::size_t digits_max = 6;
+  const std::string_view line = bytes.substr(position, 1 + digits_max + 2);
+  if (line.size() < 4 || line[0] != type || line[1] < '1') return -1;
+  std::int64_t value = 0;
+  std::size_t at = 1;
+  for (; at < line.size() && line[at] >= '0' && line[at] <= '9'; ++at)
+    value = value * 10 + (line[at] - '0');
+  if (at + 1 >= line.size() || line[at] != '\r') return -1;
+  position += at + 2;
+  return value;
+}
+
 int hex_digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
@@ -155,14 +170,18 @@ bool RespParser::split(std::string_view line) {
 }
 
 RespParser::Status RespParser::parse_header(std::string_view bytes, const RespLimits& limits) {
-  std::string_view line;
-  if (!line_at(bytes, line))
-    return bytes.size() > limits.line_bytes ? fail("too big mbulk count string") : Status::partial;
-  std::int64_t count = 0;
-  if (!parse_length(line.substr(1), count) || (limits.authenticated && count > limits.arguments))
-    return fail("invalid multibulk length");
-  if (count > limits.arguments) return fail("unauthenticated multibulk length");
-  position_ += line.size() + 2;
+  std::int64_t count = take_short_length(bytes, '*', position_);
+  if (count < 0) {
+    std::string_view line;
+    if (!line_at(bytes, line))
+      return bytes.size() > limits.line_bytes ? fail("too big mbulk count string")
+                                              : Status::partial;
+    if (!parse_length(line.substr(1), count)) return fail("invalid multibulk length");
+    position_ += line.size() + 2;
+  }
+  if (count > limits.arguments)
+    return fail(limits.authenticated ? "invalid multibulk length"
+                                     : "unauthenticated multibulk length");
   if (count <= 0) {
     fresh_ = true;
     return Status::complete;
@@ -174,20 +193,21 @@ RespParser::Status RespParser::parse_header(std::string_view bytes, const RespLi
 
 RespParser::Status RespParser::parse_bulk_size(std::string_view bytes, const RespLimits& limits) {
   if (bytes.size() <= position_) return Status::partial;
-  std::string_view line;
-  if (!line_at(bytes, line))
-    return bytes.size() - position_ > limits.line_bytes ? fail("too big bulk count string")
-                                                        : Status::partial;
-  if (line.empty() || line[0] != '$') {
-    const char got = line.empty() ? '\r' : line[0];
-    return fail(std::string("expected '$', got '") + (got > ' ' && got < 127 ? got : ' ') + "'");
+  std::int64_t size = take_short_length(bytes, '$', position_);
+  if (size < 0) {
+    std::string_view line;
+    if (!line_at(bytes, line))
+      return bytes.size() - position_ > limits.line_bytes ? fail("too big bulk count string")
+                                                          : Status::partial;
+    if (line.empty() || line[0] != '$') {
+      const char got = line.empty() ? '\r' : line[0];
+      return fail(std::string("expected '$', got '") + (got > ' ' && got < 127 ? got : ' ') + "'");
+    }
+    if (!parse_length(line.substr(1), size) || size < 0) return fail("invalid bulk length");
+    position_ += line.size() + 2;
   }
-  std::int64_t size = 0;
-  if (!parse_length(line.substr(1), size) || size < 0 ||
-      (limits.authenticated && size > limits.bulk_bytes))
-    return fail("invalid bulk length");
-  if (size > limits.bulk_bytes) return fail("unauthenticated bulk length");
-  position_ += line.size() + 2;
+  if (size > limits.bulk_bytes)
+    return fail(limits.authenticated ? "invalid bulk length" : "unauthenticated bulk length");
   if (position_ + static_cast<std::size_t>(size) + 2 > limits.request_bytes)
     return fail("too big request");
   bulk_ = size;

@@ -38,55 +38,17 @@ asio::awaitable<Result<void>> Cache::hand_off(Duration limit) {
 
 asio::awaitable<void> Cache::stop() { co_await on_strand(*impl_, impl_->stop()); }
 
-asio::awaitable<Result<Written>> Cache::put(std::string table, Key key, std::string value,
-                                            std::optional<Duration> ttl) {
-  Put put;
-  put.key = std::move(key);
-  put.value = std::move(value);
-  put.ttl = ttl;
-  Write write;
-  write.puts.push_back(std::move(put));
-  co_return co_await this->write(std::move(table), std::move(write), WriteOptions());
-}
-
-asio::awaitable<Result<Written>> Cache::write(std::string table, Write write,
-                                              WriteOptions options) {
-  Impl::Work<Written> work = [impl = impl_, table = std::move(table), write = std::move(write),
-                              options](Now now, const auto& done) {
-    impl->machine()->write(now, table, write, options,
-                           [done](Now, Result<Written> written) { done(std::move(written)); });
-  };
-  co_return co_await impl_->call<Written>(std::move(work));
-}
-
-asio::awaitable<Result<Written>> Cache::erase(std::string table, Key key, WriteOptions options) {
-  Write write;
-  write.deletes.push_back(std::move(key));
-  co_return co_await this->write(std::move(table), std::move(write), options);
-}
-
-asio::awaitable<Result<Written>> Cache::touch(std::string table, Key key,
-                                              std::optional<Duration> ttl, WriteOptions options) {
-  Impl::Work<Written> work = [impl = impl_, table = std::move(table), key = std::move(key), ttl,
-                              options](Now now, const auto& done) {
-    impl->machine()->touch(now, table, key, ttl, options,
-                           [done](Now, Result<Written> written) { done(std::move(written)); });
-  };
-  co_return co_await impl_->call<Written>(std::move(work));
-}
-
-asio::awaitable<Result<std::optional<std::string>>> Cache::take(std::string table, Key key,
-                                                                WriteOptions options) {
-  using Value = std::optional<std::string>;
-  Impl::Work<Value> work = [impl = impl_, table = std::move(table), key = std::move(key), options](
-                               Now now, const auto& done) {
-    impl->machine()->take(now, table, key, options,
-                          [done](Now, Result<Value> value) { done(std::move(value)); });
-  };
-  co_return co_await impl_->call<Value>(std::move(work));
-}
-
 namespace {
+
+// What is asked of the machine, as the shell runs it: `work(impl, now, done)`.
+
+auto write_work(std::string table, Write write, WriteOptions options) {
+  return [table = std::move(table), write = std::move(write), options](auto& impl, Now now,
+                                                                       auto done) mutable {
+    impl.machine()->write(now, table, std::move(write), options,
+                          [done](Now, Result<Written>&& written) { done(std::move(written)); });
+  };
+}
 
 Result<std::optional<std::string>> value_of(Result<std::optional<Table::Found>> found) {
   if (!found) return found.error();
@@ -94,56 +56,84 @@ Result<std::optional<std::string>> value_of(Result<std::optional<Table::Found>> 
   return std::optional<std::string>(std::move((*found)->value));
 }
 
-}  // namespace
-
-asio::awaitable<Result<std::optional<std::string>>> Cache::get(std::string table, Key key) {
-  using Value = std::optional<std::string>;
-  Impl::Work<Value> work = [impl = impl_, table = std::move(table), key = std::move(key)](
-                               Now now, const auto& done) {
-    impl->machine()->get(now, table, key, [done](Now, Result<std::optional<Table::Found>> found) {
+auto get_work(std::string table, Key key) {
+  return [table = std::move(table), key = std::move(key)](auto& impl, Now now, auto done) {
+    impl.machine()->get(now, table, key, [done](Now, Result<std::optional<Table::Found>>&& found) {
       done(value_of(std::move(found)));
     });
   };
-  co_return co_await impl_->call<Value>(std::move(work));
+}
+
+}  // namespace
+
+asio::awaitable<Result<Written>> Cache::put(std::string table, Key key, std::string value,
+                                            std::optional<Duration> ttl) {
+  Write write;
+  Put& put = write.puts.emplace_back();
+  put.key = std::move(key);
+  put.value = std::move(value);
+  put.ttl = ttl;
+  return this->write(std::move(table), std::move(write), WriteOptions());
+}
+
+asio::awaitable<Result<Written>> Cache::write(std::string table, Write write,
+                                              WriteOptions options) {
+  return impl_->call<Written>(write_work(std::move(table), std::move(write), options));
+}
+
+asio::awaitable<Result<Written>> Cache::erase(std::string table, Key key, WriteOptions options) {
+  Write write;
+  write.deletes.push_back(std::move(key));
+  return this->write(std::move(table), std::move(write), options);
+}
+
+asio::awaitable<Result<Written>> Cache::touch(std::string table, Key key,
+                                              std::optional<Duration> ttl, WriteOptions options) {
+  return impl_->call<Written>([table = std::move(table), key = std::move(key), ttl, options](
+                                  Impl& impl, Now now, auto done) {
+    impl.machine()->touch(now, table, key, ttl, options,
+                          [done](Now, Result<Written>&& written) { done(std::move(written)); });
+  });
+}
+
+asio::awaitable<Result<std::optional<std::string>>> Cache::take(std::string table, Key key,
+                                                                WriteOptions options) {
+  using Value = std::optional<std::string>;
+  return impl_->call<Value>(
+      [table = std::move(table), key = std::move(key), options](Impl& impl, Now now, auto done) {
+        impl.machine()->take(now, table, key, options,
+                             [done](Now, Result<Value>&& value) { done(std::move(value)); });
+      });
+}
+
+asio::awaitable<Result<std::optional<std::string>>> Cache::get(std::string table, Key key) {
+  return impl_->call<std::optional<std::string>>(get_work(std::move(table), std::move(key)));
 }
 
 asio::awaitable<Result<std::vector<std::pair<Key, std::string>>>> Cache::all(std::string table,
                                                                              Pattern pattern,
                                                                              std::size_t limit) {
   using List = std::vector<std::pair<Key, std::string>>;
-  Impl::Work<List> work = [impl = impl_, table = std::move(table), pattern = std::move(pattern),
-                           limit](Now now, const auto& done) {
-    impl->machine()->all(now, table, pattern, limit,
-                         [done](Now, Result<List> list) { done(std::move(list)); });
-  };
-  co_return co_await impl_->call<List>(std::move(work));
+  return impl_->call<List>([table = std::move(table), pattern = std::move(pattern), limit](
+                               Impl& impl, Now now, auto done) {
+    impl.machine()->all(now, table, pattern, limit,
+                        [done](Now, Result<List>&& list) { done(std::move(list)); });
+  });
 }
 
 asio::awaitable<Result<void>> Cache::create_table(TableDefinition definition) {
-  Impl::Work<void> work = [impl = impl_, definition = std::move(definition)](Now now,
-                                                                             const auto& done) {
-    done(impl->create_table(now, definition));
-  };
-  co_return co_await impl_->call<void>(std::move(work));
+  return impl_->call<void>([definition = std::move(definition)](Impl& impl, Now now, auto done) {
+    done(impl.create_table(now, definition));
+  });
 }
 
 Result<Written> Cache::write_blocking(std::string table, Write write, WriteOptions options) {
-  return impl_->call_blocking<Written>([impl = impl_, table = std::move(table),
-                                        write = std::move(write),
-                                        options](Now now, const auto& done) {
-    impl->machine()->write(now, table, write, options,
-                           [done](Now, Result<Written> written) { done(std::move(written)); });
-  });
+  return impl_->call_blocking<Written>(write_work(std::move(table), std::move(write), options));
 }
 
 Result<std::optional<std::string>> Cache::get_blocking(std::string table, Key key) {
-  using Value = std::optional<std::string>;
-  return impl_->call_blocking<Value>([impl = impl_, table = std::move(table), key = std::move(key)](
-                                         Now now, const auto& done) {
-    impl->machine()->get(now, table, key, [done](Now, Result<std::optional<Table::Found>> found) {
-      done(value_of(std::move(found)));
-    });
-  });
+  return impl_->call_blocking<std::optional<std::string>>(
+      get_work(std::move(table), std::move(key)));
 }
 
 std::optional<Table::Found> Cache::find_local(std::string_view table, std::string_view key) const {

@@ -11,6 +11,7 @@
 
 #include "replicator.h"
 #include "wire_codec.h"
+#include "wire_format.h"
 
 namespace muster::cache {
 namespace {
@@ -120,6 +121,21 @@ class CacheMachine::Impl {
     }
   }
 
+  /// Of a frame of the live stream, which has a table and operations and nothing else, the table;
+  /// `operations_` are where they lie in it.
+  std::optional<std::string_view> stream_of(std::string_view payload) {
+    operations_.clear();
+    wire_format::Reader reader(payload);
+    if (!reader.next() || reader.field() != wire::Message::kTableFieldNumber) return std::nullopt;
+    const std::string_view table = reader.bytes();
+    while (reader.next()) {
+      if (reader.field() != wire::Message::kOperationsFieldNumber) return std::nullopt;
+      operations_.push_back(reader.bytes());
+    }
+    if (!reader.ok() || operations_.empty()) return std::nullopt;
+    return table;
+  }
+
   void start_late(Now now, Replicator& table) {
     if (!started_) return;
     table.start(now);
@@ -139,6 +155,7 @@ class CacheMachine::Impl {
   Surroundings surroundings_;
   std::vector<std::unique_ptr<Replicator>> tables_;
   wire::Message incoming_;
+  std::vector<std::string_view> operations_;
   bool started_ = false;
   DiskState disk_ = DiskState::good;
   std::string disk_why_;
@@ -361,6 +378,11 @@ void CacheMachine::island_changed(Now now) {
 void CacheMachine::received(Now now, const node::Member& from, std::string_view payload) {
   impl_->enter(now);
   if (!impl_->started_) return;
+  if (const auto stream = impl_->stream_of(payload)) {
+    Replicator* table = impl_->find(*stream);
+    if (table != nullptr) table->received_stream(now, from, impl_->operations_);
+    return;
+  }
   wire::Message& message = impl_->incoming_;
   if (!message.ParseFromArray(payload.data(), static_cast<int>(payload.size()))) {
     ++impl_->surroundings_.malformed;

@@ -102,8 +102,10 @@ asio::awaitable<void> Cache::Impl::stop() {
   if (life_ == Life::stopping) co_return co_await until(finished_);
   const bool was_started = life_ == Life::started;
   life_ = Life::stopping;
-  for (auto& open : open_calls_) open();
-  open_calls_.clear();
+  for (auto& [number, call] : std::exchange(open_calls_, {})) {
+    Call& waiting = *call;
+    waiting.fail(std::move(call), why_not().error());
+  }
   timer_.cancel();
   if (timer_waits_ > 0) co_await until(timer_ran_);
   if (was_started) {
@@ -113,6 +115,18 @@ asio::awaitable<void> Cache::Impl::stop() {
   if (store_) co_await close_store();
   life_ = Life::stopped;
   finished_.cancel();
+}
+
+void Cache::Impl::begin(std::unique_ptr<Call> call) {
+  Call& begun = *call;
+  if (auto running = why_not(); !running) return begun.fail(std::move(call), running.error());
+  const std::uint64_t number = ++calls_;
+  open_calls_.emplace(number, std::move(call));
+  begun.work(*this, clocks(), number);
+  // What else is ready comes into the same turn, up to what gives the peers something to do while
+  // this node goes on.
+  if (++calls_in_turn_ < calls_in_turn_max) return node_.turn_soon();
+  node_.turn([](Now) {});
 }
 
 /// Until somebody cancels `signal`.

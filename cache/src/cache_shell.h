@@ -10,10 +10,11 @@
 
 #include <atomic>
 #include <boost/asio.hpp>
-#include <functional>
+#include <boost/unordered/unordered_flat_map.hpp>
+#include <cstdint>
 #include <future>
-#include <list>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -26,11 +27,13 @@ namespace muster::cache {
 
 class Cache::Impl final : public CacheEffects, public std::enable_shared_from_this<Cache::Impl> {
  public:
+  /// Answers a call.  What comes when it was answered already, by stop() say, is dropped.
   template <class T>
-  using Done = std::function<void(Result<T>)>;
-  /// Runs within a turn of the node's loop and calls its argument once.
-  template <class T>
-  using Work = std::function<void(Now, Done<T>)>;
+  struct Done {
+    Impl* impl = nullptr;
+    std::uint64_t call = 0;
+    void operator()(Result<T>&& result) const { impl->answer<T>(call, std::move(result)); }
+  };
 
   Impl(node::Node& node, CacheSettings settings, Log log);
 
@@ -51,11 +54,12 @@ class Cache::Impl final : public CacheEffects, public std::enable_shared_from_th
   // Any thread.
   [[nodiscard]] const LocalTables& local() const { return local_; }
   [[nodiscard]] node::Node& node() { return node_; }
-  /// Completes on the awaiting executor.
-  template <class T>
-  boost::asio::awaitable<Result<T>> call(Work<T> work);
-  template <class T>
-  Result<T> call_blocking(Work<T> work);
+  /// Runs `work(Impl&, Now, Done<T>)` within a turn of the node's loop.  Completes on the awaiting
+  /// executor.
+  template <class T, class Work>
+  boost::asio::awaitable<Result<T>> call(Work work);
+  template <class T, class Work>
+  Result<T> call_blocking(Work work);
 
   // CacheEffects.
   void store(StoreBatch batch) override;
@@ -67,19 +71,41 @@ class Cache::Impl final : public CacheEffects, public std::enable_shared_from_th
 
   static constexpr std::size_t calls_in_turn_max = 16;
 
-  /// A completion that waits for its result, and keeps the executor that it belongs to at work.
-  template <class Handler, class Executor>
-  struct Pending {
-    Handler handler;
-    boost::asio::executor_work_guard<Executor> guard;
-    bool done = false;
-
-    Pending(Handler waiting, const Executor& executor)
-        : handler(std::move(waiting)), guard(executor) {}
+  /// A call from its start until it is answered, which is the end of it.
+  class Call {
+   public:
+    virtual ~Call() = default;
+    virtual void work(Impl& impl, Now now, std::uint64_t number) = 0;
+    virtual void fail(std::unique_ptr<Call> self, Error error) = 0;
   };
-
   template <class T>
-  void begin(const Work<T>& work, Done<T> finish);
+  class Answerable : public Call {
+   public:
+    virtual void answer(std::unique_ptr<Call> self, Result<T>&& result) = 0;
+    void fail(std::unique_ptr<Call> self, Error error) final {
+      answer(std::move(self), std::move(error));
+    }
+  };
+  template <class T, class Work>
+  class Working : public Answerable<T> {
+   public:
+    explicit Working(Work work) : work_(std::move(work)) {}
+    void work(Impl& impl, Now now, std::uint64_t number) final {
+      Work work = std::move(work_);  // Answered within, this call may be gone before it returns.
+      work(impl, now, Done<T>{&impl, number});
+    }
+
+   private:
+    Work work_;
+  };
+  template <class T, class Work>
+  class Awaited;
+  template <class T, class Work>
+  class Blocking;
+
+  void begin(std::unique_ptr<Call> call);
+  template <class T>
+  void answer(std::uint64_t number, Result<T>&& result);
   [[nodiscard]] static Now clocks();
   [[nodiscard]] Result<void> why_not() const;
   [[nodiscard]] Result<void> open_store();
@@ -104,7 +130,9 @@ class Cache::Impl final : public CacheEffects, public std::enable_shared_from_th
   std::vector<Cache::EventHandler> handlers_;
   std::vector<Cache::EventHandler> change_handlers_;
   LocalTables local_;
-  std::list<std::function<void()>> open_calls_;  // What stop() answers with an error.
+  // What stop() answers with an error.
+  boost::unordered_flat_map<std::uint64_t, std::unique_ptr<Call>> open_calls_;
+  std::uint64_t calls_ = 0;  // Ever begun.
   boost::asio::steady_timer timer_;
   boost::asio::steady_timer stored_;     // Cancelled when the store has answered.
   boost::asio::steady_timer timer_ran_;  // Cancelled when the last handler of timer_ has run.
@@ -117,63 +145,84 @@ class Cache::Impl final : public CacheEffects, public std::enable_shared_from_th
   Life life_ = Life::idle;
 };
 
-template <class T>
-boost::asio::awaitable<Result<T>> Cache::Impl::call(Work<T> work) {
-  namespace asio = boost::asio;
-  auto start = [self = shared_from_this(), &work](auto handler) {
-    using Handler = decltype(handler);
-    auto executor = asio::get_associated_executor(handler, self->node_.strand());
-    auto pending =
-        std::make_shared<Pending<Handler, decltype(executor)>>(std::move(handler), executor);
-    auto finish = [pending, executor](Result<T> result) {
-      if (std::exchange(pending->done, true)) return;
-      asio::post(executor, [pending, result = std::move(result)]() mutable {
-        pending->guard.reset();
-        std::move(pending->handler)(std::move(result));
-      });
-    };
-    // Never at once: the caller may stand within the machine.
-    asio::post(self->node_.strand(), [self, work = std::move(work), finish = std::move(finish)] {
-      self->begin<T>(work, finish);
+/// Keeps the executor that its completion belongs to at work.
+template <class T, class Work>
+class Cache::Impl::Awaited final : public Working<T, Work> {
+ public:
+  using Handler = typename boost::asio::async_result<boost::asio::use_awaitable_t<>,
+                                                     void(Result<T>)>::handler_type;
+  using Working<T, Work>::Working;
+
+  template <class Executor>
+  void awaited_by(Handler handler, const Executor& otherwise) {
+    guard_.emplace(boost::asio::get_associated_executor(handler, otherwise));
+    handler_.emplace(std::move(handler));
+  }
+  void answer(std::unique_ptr<Call> self, Result<T>&& result) override {
+    result_ = std::move(result);
+    boost::asio::post(guard_->get_executor(), [this, self = std::move(self)]() mutable {
+      Handler handler = std::move(*handler_);
+      Result<T> answered = std::move(result_);
+      self.reset();
+      std::move(handler)(std::move(answered));
     });
+  }
+
+ private:
+  std::optional<Handler> handler_;
+  std::optional<boost::asio::executor_work_guard<typename Handler::executor_type>> guard_;
+  Result<T> result_ = Error();
+};
+
+template <class T, class Work>
+class Cache::Impl::Blocking final : public Working<T, Work> {
+ public:
+  using Working<T, Work>::Working;
+  std::future<Result<T>> future() { return promise_.get_future(); }
+  void answer(std::unique_ptr<Call>, Result<T>&& result) override {
+    promise_.set_value(std::move(result));
+  }
+
+ private:
+  std::promise<Result<T>> promise_;
+};
+
+template <class T, class Work>
+boost::asio::awaitable<Result<T>> Cache::Impl::call(Work work) {
+  namespace asio = boost::asio;
+  auto made = std::make_unique<Awaited<T, Work>>(std::move(work));
+  auto start = [self = shared_from_this(), call = std::move(made)](auto handler) mutable {
+    call->awaited_by(std::move(handler), self->node_.strand());
+    // Never at once: the caller may stand within the machine.
+    asio::post(self->node_.strand(),
+               [self, call = std::move(call)]() mutable { self->begin(std::move(call)); });
   };
-  co_return co_await asio::async_initiate<const asio::use_awaitable_t<>, void(Result<T>)>(
-      std::move(start), asio::use_awaitable);
+  return asio::async_initiate<const asio::use_awaitable_t<>, void(Result<T>)>(std::move(start),
+                                                                              asio::use_awaitable);
 }
 
-template <class T>
-Result<T> Cache::Impl::call_blocking(Work<T> work) {
+template <class T, class Work>
+Result<T> Cache::Impl::call_blocking(Work work) {
   if (node_.strand().running_in_this_thread()) {
     return bad_input(
         "a blocking call from the node's own thread would wait for itself; use the awaitable one");
   }
-  auto promise = std::make_shared<std::promise<Result<T>>>();
-  auto future = promise->get_future();
-  boost::asio::post(node_.strand(), [self = shared_from_this(), work = std::move(work), promise] {
-    auto once = std::make_shared<bool>(false);
-    self->begin<T>(work, [promise, once](Result<T> result) {
-      if (!std::exchange(*once, true)) promise->set_value(std::move(result));
-    });
+  auto call = std::make_unique<Blocking<T, Work>>(std::move(work));
+  auto future = call->future();
+  boost::asio::post(node_.strand(), [self = shared_from_this(), call = std::move(call)]() mutable {
+    self->begin(std::move(call));
   });
   return future.get();
 }
 
 template <class T>
-void Cache::Impl::begin(const Work<T>& work, Done<T> finish) {
-  if (auto running = why_not(); !running) return finish(running.error());
-  const auto open = open_calls_.emplace(open_calls_.end());
-  *open = [this, finish] { finish(why_not().error()); };
-  auto finished = std::make_shared<bool>(false);
-  auto done = [this, open, finish = std::move(finish), finished](Result<T> result) {
-    if (life_ != Life::started || std::exchange(*finished, true)) return;  // stop() answered.
-    open_calls_.erase(open);
-    finish(std::move(result));
-  };
-  work(clocks(), done);
-  // What else is ready comes into the same turn, up to what gives the peers something to do while
-  // this node goes on.
-  if (++calls_in_turn_ < calls_in_turn_max) return node_.turn_soon();
-  node_.turn([](Now) {});
+void Cache::Impl::answer(std::uint64_t number, Result<T>&& result) {
+  const auto found = open_calls_.find(number);
+  if (found == open_calls_.end()) return;  // stop() answered.
+  auto call = std::move(found->second);
+  open_calls_.erase(found);
+  auto& waiting = static_cast<Answerable<T>&>(*call);
+  waiting.answer(std::move(call), std::move(result));
 }
 
 }  // namespace muster::cache

@@ -57,7 +57,11 @@ bool equals_escaped(std::string_view encoded, std::string_view plain) {
 
 }  // namespace
 
-Key::Key(std::string_view part) { append_part(encoded_, part); }
+Key::Key(std::string_view part) : encoded_(part) {
+  if (part.find(zero) == part.npos) return;
+  encoded_.clear();
+  append_part(encoded_, part);
+}
 
 Key::Key(std::initializer_list<std::string_view> parts) {
   bool first = true;

@@ -26,7 +26,7 @@ std::size_t dot_size(const Dot& dot) {
   return 9 + 1 + varint_size(dot.origin.number) + 1 + varint_size(dot.sequence);
 }
 template <class Out>
-void put_dot(Out& out, std::uint32_t field, const Dot& dot) {
+[[gnu::always_inline]] inline void put_dot(Out& out, std::uint32_t field, const Dot& dot) {
   put_tag(out, field, Type::bytes);
   put_varint(out, dot_size(dot));
   put_fixed64_field(out, 1, dot.origin.boot.value);

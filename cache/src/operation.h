@@ -8,6 +8,7 @@
 // origin.  Its stamp is (time, boot of its origin).
 #pragma once
 
+#include <boost/container/small_vector.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -40,7 +41,7 @@ struct Operation {
   Dot dot = {};
   Stamp stamp = {};
   std::optional<Origin> origin = {};  ///< With the first operation of its origin.
-  std::vector<PutItem> puts = {};
+  boost::container::small_vector<PutItem, 1> puts = {};  ///< Nearly always one.
   std::vector<TouchItem> touches = {};
   std::vector<RemoveItem> removes = {};
 

@@ -158,10 +158,18 @@ void Replica::apply(const Operation& operation, LineId line, Timestamp now) {
 void Replica::apply_put(const PutItem& put, const Operation& operation, LineId line) {
   const bool create = !put.created || *put.created == operation.dot;
   const Dot created = create ? operation.dot : *put.created;
+  const ValueRegister value{operation.stamp, line, put.expiry, put.value};
+  const bool usual = !create && siblings_.empty() && parked_touches_.empty();
+  if (usual && !deletes_.contains(put.key, created)) {
+    // By one look-up.  What is overwritten so is not gone, and keeps nothing from before.
+    if (const auto changed = table_->overwrite(put.key, created, value)) {
+      if (*changed) touched(put.key);
+      return;
+    }
+  }
   const bool held = !create && table_->holds(put.key, created);
   if (gone(put.key, created, held)) return;
   if (!parked_touches_.empty()) parked_touches_.erase({std::string(put.key), created});
-  const ValueRegister value{operation.stamp, line, put.expiry, put.value};
   if (!siblings_.empty()) note_conflicts(put, created, value);
   if (!table_->put(put.key, created, value)) return;
   touched(put.key);

@@ -179,16 +179,23 @@ void Replicator::island_changed(Now now) {
   progress(now);
 }
 
+RemoteCopy* Replicator::heard_from(const node::Member& peer) {
+  RemoteCopy* copy = copy_of(peer.boot);
+  if (copy == nullptr || !copy->linked || definition_.local_content) return nullptr;
+  return superseded(peer) ? nullptr : copy;
+}
+
 void Replicator::received(Now now, const node::Member& from, const wire::Message& message) {
-  RemoteCopy* copy = copy_of(from.boot);
-  if (copy == nullptr || !copy->linked || definition_.local_content) return;
-  if (superseded(from)) return;
+  RemoteCopy* copy = heard_from(from);
+  if (copy == nullptr) return;
   if (message.has_report()) receive_report(now, from, message.report());
   for (const wire::Report& report : message.relayed()) receive_report(now, from, report);
   if (message.has_join()) answer_join(now, *copy, message.join());
   if (message.has_join_answer()) admitted(now, *copy, message.join_answer());
   if (message.operations_size() != 0 && !copy->outdated) {
-    receive_operations(now, from, message, !message.has_delta());
+    const std::vector<std::string_view> operations(message.operations().begin(),
+                                                   message.operations().end());
+    receive_operations(now, from, operations, !message.has_delta());
   }
   receive_acks(now, from, message);
   if (message.has_fetch()) serve_fetch(now, *copy, message.fetch());

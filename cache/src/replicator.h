@@ -16,6 +16,7 @@
 
 #include <deque>
 #include <random>
+#include <span>
 #include <tuple>
 
 #include "copy_codec.h"
@@ -48,13 +49,16 @@ class Replicator final : private ReplicaListener {
   void disconnected(Now now, const node::Member& peer);
   void island_changed(Now now);
   void received(Now now, const node::Member& from, const wire::Message& message);
+  /// The same, of a message with operations alone.
+  void received_stream(Now now, const node::Member& from,
+                       std::span<const std::string_view> operations);
   void wake(Now now);
   [[nodiscard]] Instant next_wake() const;
   void flush(Now now);
   void stored(Now now, std::uint64_t number);
   void disk_changed(Now now, DiskState state, const std::string& why);
 
-  void write(Now now, Write write, const WriteOptions& options, CacheMachine::WriteDone done);
+  void write(Now now, Write&& write, const WriteOptions& options, CacheMachine::WriteDone done);
   void touch(Now now, const Key& key, std::optional<Duration> ttl, const WriteOptions& options,
              CacheMachine::WriteDone done);
   void take(Now now, const Key& key, const WriteOptions& options, CacheMachine::TakeDone done);
@@ -131,6 +135,7 @@ class Replicator final : private ReplicaListener {
   /// Whether this copy's word counts only for what is on its disk.
   [[nodiscard]] bool acknowledges_from_disk(Now now) const;
   RemoteCopy* copy_of(BootId boot);
+  RemoteCopy* heard_from(const node::Member& peer);  ///< nullptr: its word counts for nothing.
   wire::Message& control(RemoteCopy& copy);
   [[nodiscard]] bool in_view(BootId boot) const { return view_.contains(boot); }
   [[nodiscard]] BootId self() const { return surroundings_.fabric.self().boot; }
@@ -148,8 +153,8 @@ class Replicator final : private ReplicaListener {
   void keep_values_where_asked();
 
   // replicator_stream.cc: live stream, relays, acknowledgements
-  void receive_operations(Now now, const node::Member& from, const wire::Message& message,
-                          bool live);
+  void receive_operations(Now now, const node::Member& from,
+                          std::span<const std::string_view> operations, bool live);
   void receive_acks(Now now, const node::Member& from, const wire::Message& message);
   void send_acks();
   void acknowledge(const Vector& upto, Vector& acknowledged, bool durable);
@@ -186,12 +191,20 @@ class Replicator final : private ReplicaListener {
   // replicator_write.cc: clients
   void perform(Now now, Write& write, const WriteOptions& options, Instant deadline,
                CacheMachine::WriteDone done);
-  void wait_for(Now now, Waiter waiter);
+  void wait_for(Now now, Waiter& waiter);
   [[nodiscard]] bool complete(const Waiter& waiter) const;
   [[nodiscard]] bool has(const RemoteCopy& copy, const Waiter& waiter) const;
   [[nodiscard]] bool covers(const Vector& vector, const Pruned& pruned, const Waiter& waiter) const;
   void wait_for_delete_of(const Key& key, Waiter& waiter) const;
-  void finish(Now now, Waiter waiter, bool acknowledged);
+  struct OtherHolder {
+    const NodeName* name = nullptr;
+    const RemoteCopy* copy = nullptr;  ///< nullptr: it has none that counts.
+  };
+  [[nodiscard]] std::vector<OtherHolder> other_holders() const;
+  void name_holders(Waiter& waiter, const std::vector<OtherHolder>& others) const;
+  void finish(Now now, std::span<Waiter> waiters, bool acknowledged);
+  template <class Ends>
+  std::vector<Waiter> take_waiters(const Ends& ends);
   void complete_waiters(Now now);
   void expire_waiters(Now now);
   void give_up_waiting(Now now);
@@ -305,6 +318,7 @@ class Replicator final : private ReplicaListener {
   // stream
   std::deque<std::string> frames_, lineless_frames_;  // own operations of this turn
   bool same_write_ = false;
+  std::size_t frame_room_ = 0;  // what the latest frame took
   bool applying_live_ = false;
   BootId applying_from_{};
   std::map<BootId, std::vector<RemoteCopy*>> relay_targets_;  // of this turn, by origin's boot
@@ -324,7 +338,7 @@ class Replicator final : private ReplicaListener {
   Origins heard_origins_;
 
   // writes
-  std::deque<Waiter> waiters_;
+  std::vector<Waiter> waiters_;  // as they came
   std::deque<PendingWrite> pending_;
   std::vector<PendingWrite> again_;  // own puts that a fork took away before they were acknowledged
   Instant earliest_deadline_ = never;  // no later than that of any waiter

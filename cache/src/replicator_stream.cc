@@ -13,17 +13,19 @@ namespace {
 
 constexpr std::size_t frame_bytes = std::size_t{256} << 10;
 constexpr std::size_t frame_bytes_max = std::size_t{960} << 10;
+constexpr std::size_t frame_room_max = std::size_t{64} << 10;
 constexpr std::size_t queue_high = std::size_t{8} << 20;
 constexpr std::size_t queue_low = std::size_t{1} << 20;
 constexpr std::uint32_t hops_max = 8;
 constexpr std::uint32_t operations_field = 2;  // of wire::Message
 
-/// The operations of one write stay in one frame.
+/// The operations of one write stay in one frame.  A new one has `room` from the start.
 void append(std::deque<std::string>& frames, const std::string& table, std::string_view encoded,
-            bool new_write) {
+            bool new_write, std::size_t room) {
   if (frames.empty() || frames.back().size() + encoded.size() > frame_bytes_max ||
       (new_write && frames.back().size() > frame_bytes)) {
-    wire_format::put_bytes_field(frames.emplace_back(), 1, table);
+    frames.emplace_back().reserve(room);
+    wire_format::put_bytes_field(frames.back(), 1, table);
   }
   wire_format::put_bytes_field(frames.back(), operations_field, encoded);
 }
@@ -35,9 +37,9 @@ void Replicator::applied(const Operation& operation, std::string_view encoded) {
   report_changes(operation);
   if (operation.dot.origin.boot == self()) {
     if (copies_.empty()) return;  // nobody to send it to
-    append(frames_, definition_.name, encoded, !same_write_);
+    append(frames_, definition_.name, encoded, !same_write_, frame_room_);
     if (operation.lineless()) {
-      append(lineless_frames_, definition_.name, encoded, !same_write_);
+      append(lineless_frames_, definition_.name, encoded, !same_write_, frame_room_);
     }
     same_write_ = true;
     return;
@@ -93,12 +95,20 @@ void Replicator::relay(const Operation& operation, std::string_view encoded) {
   }
 }
 
-void Replicator::receive_operations(Now now, const node::Member& from, const wire::Message& message,
-                                    bool live) {
+void Replicator::received_stream(Now now, const node::Member& from,
+                                 std::span<const std::string_view> operations) {
+  const RemoteCopy* copy = heard_from(from);
+  if (copy == nullptr) return;
+  if (!copy->outdated) receive_operations(now, from, operations, true);
+  progress(now);
+}
+
+void Replicator::receive_operations(Now now, const node::Member& from,
+                                    std::span<const std::string_view> operations, bool live) {
   if (!takes_part() && !replica_.copying()) return;
   applying_live_ = live;
   applying_from_ = from.boot;
-  for (const std::string& encoded : message.operations()) {
+  for (const std::string_view encoded : operations) {
     const auto received = replica_.receive(encoded, cluster(now));
     if (received == Replica::Received::malformed) ++surroundings_.malformed;
     if (received == Replica::Received::gap && live && !gap_since_) {
@@ -179,6 +189,7 @@ void Replicator::pass_ack_on(const wire::Ack& ack, BootId from) {
 
 void Replicator::send_stream(Now) {
   if (frames_.empty()) return;
+  frame_room_ = std::min(frames_.back().size(), frame_room_max);
   std::vector<node::Bytes> whole, lineless;
   for (std::string& frame : frames_) {
     whole.push_back(std::make_shared<const std::string>(std::move(frame)));

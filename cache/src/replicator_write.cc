@@ -61,7 +61,7 @@ bool Replicator::journals_are_empty() const {
                       [](const auto& each) { return each.second.journal; });
 }
 
-void Replicator::write(Now now, Write write, const WriteOptions& options,
+void Replicator::write(Now now, Write&& write, const WriteOptions& options,
                        CacheMachine::WriteDone done) {
   if (readiness_ != Readiness::ready) return proxy_write(now, write, options, std::move(done));
   if (auto allowed = may_write(); !allowed) return done(now, allowed.error());
@@ -124,7 +124,7 @@ void Replicator::perform(Now now, Write& write, const WriteOptions& options, Ins
   waiter.since = now.mono;
   waiter.deadline = deadline;
   waiter.done = std::move(done);
-  Operation puts, removes;
+  Operation puts;
   puts.stamp = replica_.next_stamp(cluster(now));
   const auto at = [](const Stamp& stamp) {
     return Timestamp(std::chrono::microseconds(static_cast<std::int64_t>(stamp.time)));
@@ -158,27 +158,30 @@ void Replicator::perform(Now now, Write& write, const WriteOptions& options, Ins
     }
   }
   waiter.written.applied = true;
+  std::vector<RemoveItem> removes;
   for (const Key& key : write.deletes) {
     RemoveItem item{.key = key.encoded(), .dots = replica_.table().created_dots(key.encoded())};
     if (item.dots.empty()) wait_for_delete_of(key, waiter);
     if (item.dots.empty() && journals_are_empty()) continue;
     if (replica_.table().visible(key.encoded(), at(puts.stamp))) ++waiter.written.deleted;
-    removes.removes.push_back(std::move(item));
+    removes.push_back(std::move(item));
   }
   if (!puts.puts.empty()) {
     waiter.put = replica_.issue(puts);
     waiter.stamp = puts.stamp;
   }
-  if (!removes.removes.empty()) {
-    removes.stamp = replica_.next_stamp(cluster(now));
-    for (const RemoveItem& item : removes.removes) {
-      removes.stamp.time = std::max(removes.stamp.time, replica_.newest_stamp(item.key) + 1);
+  if (!removes.empty()) {
+    Operation operation;
+    operation.stamp = replica_.next_stamp(cluster(now));
+    for (const RemoveItem& item : removes) {
+      operation.stamp.time = std::max(operation.stamp.time, replica_.newest_stamp(item.key) + 1);
     }
-    waiter.free = replica_.issue(removes);
+    operation.removes = std::move(removes);
+    waiter.free = replica_.issue(operation);
   }
   counters_.puts += puts.puts.size();
   counters_.deletes += waiter.written.deleted;
-  wait_for(now, std::move(waiter));
+  wait_for(now, waiter);
 }
 
 void Replicator::touch(Now now, const Key& key, std::optional<Duration> ttl,
@@ -204,7 +207,7 @@ void Replicator::touch(Now now, const Key& key, std::optional<Duration> ttl,
   operation.touches.push_back(item);
   waiter.written.applied = true;
   waiter.free = replica_.issue(operation);
-  wait_for(now, std::move(waiter));
+  wait_for(now, waiter);
 }
 
 void Replicator::take(Now now, const Key& key, const WriteOptions& options,
@@ -268,32 +271,51 @@ bool Replicator::has(const RemoteCopy& copy, const Waiter& waiter) const {
   return covers(copy.durable, copy.pruned, waiter);
 }
 
-void Replicator::wait_for(Now now, Waiter waiter) {
-  if (!waiter.put && !waiter.free && waiter.earlier.empty())
-    return finish(now, std::move(waiter), true);
-  if (complete(waiter)) return finish(now, std::move(waiter), true);
+void Replicator::wait_for(Now now, Waiter& waiter) {
+  const bool changes = waiter.put || waiter.free || !waiter.earlier.empty();
+  if (!changes || complete(waiter)) return finish(now, {&waiter, 1}, true);
   earliest_deadline_ = std::min(earliest_deadline_, waiter.deadline);
   waiters_.push_back(std::move(waiter));
 }
 
-void Replicator::finish(Now now, Waiter waiter, bool acknowledged) {
-  Written& written = waiter.written;
-  written.acknowledged = acknowledged;
-  written.everywhere = true;
-  written.holders.push_back(surroundings_.fabric.self().name);
+/// Who else should hold a copy, at this moment.
+std::vector<Replicator::OtherHolder> Replicator::other_holders() const {
+  std::vector<OtherHolder> others;
+  if (definition_.local_content) return others;
+  const NodeName& own = surroundings_.fabric.self().name;
   for (const auto& [name, status] : surroundings_.fabric.membership().nodes) {
-    if (!status.admitted() || !should_hold(name) || name == surroundings_.fabric.self().name)
-      continue;
-    if (definition_.local_content) continue;
+    if (!status.admitted() || name == own || !should_hold(name)) continue;
     const auto copy = copies_.find(status.newest.boot);
-    const bool has = copy != copies_.end() && copy->second.counted() && !copy->second.apart &&
-                     (covers(copy->second.seen, copy->second.pruned, waiter) ||
-                      planted::has(Bug::acknowledged_unapplied));
-    if (has) written.holders.push_back(name);
+    const bool counts = copy != copies_.end() && copy->second.counted() && !copy->second.apart;
+    others.push_back({&name, counts ? &copy->second : nullptr});
+  }
+  return others;
+}
+
+void Replicator::name_holders(Waiter& waiter, const std::vector<OtherHolder>& others) const {
+  Written& written = waiter.written;
+  written.everywhere = true;
+  written.holders.reserve(1 + others.size());
+  written.holders.push_back(surroundings_.fabric.self().name);
+  for (const auto& [name, copy] : others) {
+    const bool has = copy != nullptr && (covers(copy->seen, copy->pruned, waiter) ||
+                                         planted::has(Bug::acknowledged_unapplied));
+    if (has) written.holders.push_back(*name);
     written.everywhere = written.everywhere && has;
   }
-  const auto done = std::move(waiter.done);
-  done(now, std::move(written));
+}
+
+/// Answers them; nothing of an answer depends on what is done upon another.
+void Replicator::finish(Now now, std::span<Waiter> waiters, bool acknowledged) {
+  const std::vector<OtherHolder> others = other_holders();
+  for (Waiter& waiter : waiters) {
+    waiter.written.acknowledged = acknowledged;
+    name_holders(waiter, others);
+  }
+  for (Waiter& waiter : waiters) {
+    const auto done = std::move(waiter.done);
+    done(now, std::move(waiter.written));
+  }
 }
 
 /// Whoever leaves says of what still waits for others who has it, as it would at the deadline.
@@ -304,35 +326,39 @@ void Replicator::give_up_waiting(Now now) {
   expire_waiters(now);
 }
 
+/// Those for which `ends` holds; the others stay in their order.
+template <class Ends>
+std::vector<Replicator::Waiter> Replicator::take_waiters(const Ends& ends) {
+  std::vector<Waiter> taken;
+  auto kept = waiters_.begin();
+  for (auto waiter = kept; waiter != waiters_.end(); ++waiter) {
+    if (ends(*waiter)) {
+      if (taken.empty()) taken.reserve(static_cast<std::size_t>(waiters_.end() - waiter));
+      taken.push_back(std::move(*waiter));
+    } else {
+      if (kept != waiter) *kept = std::move(*waiter);
+      ++kept;
+    }
+  }
+  waiters_.erase(kept, waiters_.end());
+  return taken;
+}
+
 void Replicator::complete_waiters(Now now) {
   acks_moved_ = false;
   if (waiters_.empty()) return;
-  std::vector<Waiter> complete_ones;
-  for (auto waiter = waiters_.begin(); waiter != waiters_.end();) {
-    if (complete(*waiter)) {
-      complete_ones.push_back(std::move(*waiter));
-      waiter = waiters_.erase(waiter);
-    } else {
-      ++waiter;
-    }
-  }
-  for (Waiter& waiter : complete_ones) finish(now, std::move(waiter), true);
+  auto acknowledged = take_waiters([this](const Waiter& waiter) { return complete(waiter); });
+  if (!acknowledged.empty()) finish(now, acknowledged, true);
 }
 
 void Replicator::expire_waiters(Now now) {
   if (now.mono >= earliest_deadline_) {
+    auto late = take_waiters([&](const Waiter& waiter) { return now.mono >= waiter.deadline; });
     earliest_deadline_ = never;
-    std::vector<Waiter> late;
-    for (auto waiter = waiters_.begin(); waiter != waiters_.end();) {
-      if (now.mono >= waiter->deadline) {
-        late.push_back(std::move(*waiter));
-        waiter = waiters_.erase(waiter);
-      } else {
-        earliest_deadline_ = std::min(earliest_deadline_, waiter->deadline);
-        ++waiter;
-      }
+    for (const Waiter& waiter : waiters_) {
+      earliest_deadline_ = std::min(earliest_deadline_, waiter.deadline);
     }
-    for (Waiter& waiter : late) finish(now, std::move(waiter), false);
+    if (!late.empty()) finish(now, late, false);
   }
   // Those that are put again after a heal keep the deadlines they had: the front is not the first.
   std::vector<PendingWrite> late;

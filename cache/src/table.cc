@@ -21,6 +21,8 @@ class Table::Impl {
   explicit Impl(Options options) : options_(options) {}
 
   bool put(std::string_view key, const Dot& created, const ValueRegister& value);
+  std::optional<bool> overwrite(const TableContent::Place& place, const Dot& created,
+                                const ValueRegister& value);
   bool touch(std::string_view key, const Dot& created, const ExpiryRegister& touch);
   bool merge(std::string_view key, const Incarnation& incarnation);
   bool remove(std::string_view key, const Dot& created);
@@ -55,19 +57,23 @@ bool Table::Impl::alter(std::string_view key, const Change& change) {
 bool Table::Impl::put(std::string_view key, const Dot& created, const ValueRegister& value) {
   assert(!key.empty() && key.size() <= Key::max_encoded && value.bytes.size() <= max_value_bytes);
   const auto place = content_.place_of(key);
-  if (place.entry != nullptr && !place.entry->rich()) {
-    Plain plain = content_.plain(*place.entry);
-    if (plain.created == created && (plain.value.line == value.line || !options_.keep_before)) {
-      if (plain.value.stamp >= value.stamp) return false;
-      plain.value = value;
-      content_.overwrite(place, plain);
-      return true;
-    }
-  }
+  if (const auto changed = overwrite(place, created, value)) return *changed;
   if (place.entry == nullptr && content_.insert(place, key, Plain{created, value, {}})) return true;
   return alter(key, [&](Rich& rich) {
     return put_value(obtain_version(rich, created), value, options_.keep_before);
   });
+}
+
+std::optional<bool> Table::Impl::overwrite(const TableContent::Place& place, const Dot& created,
+                                           const ValueRegister& value) {
+  if (place.entry == nullptr || place.entry->rich()) return std::nullopt;
+  Plain plain = content_.plain(*place.entry);
+  const bool stays_one = plain.value.line == value.line || !options_.keep_before;
+  if (plain.created != created || !stays_one) return std::nullopt;
+  if (plain.value.stamp >= value.stamp) return false;
+  plain.value = value;
+  content_.overwrite(place, plain);
+  return true;
 }
 
 bool Table::Impl::touch(std::string_view key, const Dot& created, const ExpiryRegister& touch) {
@@ -184,8 +190,12 @@ std::vector<Dot> Table::created_dots(std::string_view key) const {
 }
 
 bool Table::holds(std::string_view key, const Dot& created) const {
-  const std::vector<Dot> dots = created_dots(key);
-  return std::find(dots.begin(), dots.end(), created) != dots.end();
+  const Entry* entry = impl_->find(key);
+  if (entry == nullptr) return false;
+  if (!entry->rich()) return impl_->content().plain(*entry).created == created;
+  const auto& versions = entry->versions();
+  return std::any_of(versions.begin(), versions.end(),
+                     [&](const Version& version) { return version.created == created; });
 }
 
 std::vector<Incarnation> Table::incarnations(std::string_view key) const {
@@ -214,6 +224,11 @@ std::size_t Table::bucket_count(std::uint32_t bucket) const {
 
 bool Table::put(std::string_view key, const Dot& created, const ValueRegister& value) {
   return impl_->put(key, created, value);
+}
+
+std::optional<bool> Table::overwrite(std::string_view key, const Dot& created,
+                                     const ValueRegister& value) {
+  return impl_->overwrite(impl_->content().place_of(key), created, value);
 }
 
 bool Table::touch(std::string_view key, const Dot& created, const ExpiryRegister& touch) {

@@ -46,12 +46,6 @@ std::optional<std::uint32_t> Contexts::intern(const Context& context) {
   return latest_ = count_++;
 }
 
-const Context& Contexts::at(std::uint32_t number) const {
-  const std::uint32_t place = number + (1U << first_chunk_bits);
-  const auto chunk = static_cast<std::size_t>(std::bit_width(place)) - first_chunk_bits - 1;
-  return chunks_[chunk][place - (1U << (chunk + first_chunk_bits))];
-}
-
 void Entry::Free::operator()(Entry* entry) const {
   if (entry->rich()) delete entry->rich_;
   if (entry->has_timer()) entry->timer().unlink();
@@ -61,11 +55,6 @@ void Entry::Free::operator()(Entry* entry) const {
 std::uint32_t Entry::flags_of(const Plain& plain) {
   return (plain.expiry() != never_expires ? with_timer : 0U) |
          (plain.touch.stamp != Stamp{} ? with_touch : 0U);
-}
-
-std::size_t Entry::size_of(std::size_t key, std::size_t value, std::uint32_t flags) {
-  return sizeof(Entry) + ((flags & with_timer) != 0 ? sizeof(TimerNode) : 0) +
-         ((flags & with_touch) != 0 ? sizeof(Touch) : 0) + key + value;
 }
 
 Entry::Owned Entry::allocate(std::size_t key, std::size_t value, std::uint32_t flags) {
@@ -145,10 +134,6 @@ std::size_t Entry::allocated() const {
   return total;
 }
 
-std::size_t Entry::blocks() const { return size_of(0, 0, flags()); }
-
-std::string_view Entry::value() const { return {bytes() + key_length(), value_length()}; }
-
 Plain Entry::plain(const Contexts& contexts) const {
   const Context& shared = contexts.at(context());
   Plain plain;
@@ -159,11 +144,6 @@ Plain Entry::plain(const Contexts& contexts) const {
     plain.value.expiry = block->value_expiry;
   }
   return plain;
-}
-
-TimerNode& Entry::timer() { return *std::launder(reinterpret_cast<TimerNode*>(this + 1)); }
-const TimerNode& Entry::timer() const {
-  return *std::launder(reinterpret_cast<const TimerNode*>(this + 1));
 }
 
 Entry::Touch* Entry::touch() {

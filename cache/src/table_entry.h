@@ -13,10 +13,12 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -60,6 +62,12 @@ class Contexts {
   std::uint32_t latest_ = 0;
 };
 
+inline const Context& Contexts::at(std::uint32_t number) const {
+  const std::uint32_t place = number + (1U << first_chunk_bits);
+  const auto chunk = static_cast<std::size_t>(std::bit_width(place)) - first_chunk_bits - 1;
+  return chunks_[chunk][place - (1U << (chunk + first_chunk_bits))];
+}
+
 class Entry {
  public:
   struct Free {
@@ -85,7 +93,7 @@ class Entry {
 
   // The plain form.
   [[nodiscard]] std::uint32_t context() const { return kind_ >> 8; }
-  [[nodiscard]] std::string_view value() const;
+  [[nodiscard]] std::string_view value() const { return {bytes() + key_length(), value_length()}; }
   [[nodiscard]] bool live(Timestamp at) const { return !has_timer() || timer().expiry > at; }
   [[nodiscard]] Expiry expiry() const { return has_timer() ? timer().expiry : never_expires; }
   [[nodiscard]] Plain plain(const Contexts& contexts) const;
@@ -94,8 +102,10 @@ class Entry {
   [[nodiscard]] const Rich& versions() const { return *rich_; }
   [[nodiscard]] Rich& versions() { return *rich_; }
 
-  [[nodiscard]] TimerNode& timer();
-  [[nodiscard]] const TimerNode& timer() const;
+  [[nodiscard]] TimerNode& timer() { return *std::launder(reinterpret_cast<TimerNode*>(this + 1)); }
+  [[nodiscard]] const TimerNode& timer() const {
+    return *std::launder(reinterpret_cast<const TimerNode*>(this + 1));
+  }
 
  private:
   enum Flag : std::uint32_t { with_timer = 1, with_touch = 2, is_rich = 4, is_absent = 8 };
@@ -109,13 +119,17 @@ class Entry {
   Entry() = default;
   static Owned allocate(std::size_t key, std::size_t value, std::uint32_t flags);
   [[nodiscard]] static std::uint32_t flags_of(const Plain& plain);
-  [[nodiscard]] static std::size_t size_of(std::size_t key, std::size_t value, std::uint32_t flags);
+  [[nodiscard]] static std::size_t size_of(std::size_t key, std::size_t value,
+                                           std::uint32_t flags) {
+    return sizeof(Entry) + ((flags & with_timer) != 0 ? sizeof(TimerNode) : 0) +
+           ((flags & with_touch) != 0 ? sizeof(Touch) : 0) + key + value;
+  }
   void fill(const Plain& plain, std::uint32_t context);
 
   [[nodiscard]] std::uint32_t flags() const { return kind_ & 0xFF; }
   [[nodiscard]] std::size_t key_length() const { return lengths_ & 0xFFF; }
   [[nodiscard]] std::size_t value_length() const { return lengths_ >> 12; }
-  [[nodiscard]] std::size_t blocks() const;
+  [[nodiscard]] std::size_t blocks() const { return size_of(0, 0, flags()); }
   [[nodiscard]] char* bytes() { return reinterpret_cast<char*>(this) + blocks(); }
   [[nodiscard]] const char* bytes() const { return reinterpret_cast<const char*>(this) + blocks(); }
   [[nodiscard]] Touch* touch();

@@ -133,6 +133,10 @@ class Table {
 
   // Changes, on the owner's thread.  Each is idempotent; true when something changed.
   bool put(std::string_view key, const Dot& created, const ValueRegister& value);
+  /// The usual put: over a key that holds this incarnation alone, with one value, which stays one.
+  /// What put() would have said; nothing: the key is another case, and nothing happened.
+  std::optional<bool> overwrite(std::string_view key, const Dot& created,
+                                const ValueRegister& value);
   /// Kept without a value where the incarnation is unknown (its create may still come).
   bool touch(std::string_view key, const Dot& created, const ExpiryRegister& touch);
   bool merge(std::string_view key, const Incarnation& incarnation);
