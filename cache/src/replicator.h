@@ -246,6 +246,7 @@ class Replicator final : private ReplicaListener {
   [[nodiscard]] bool lacks(const RemoteCopy& copy) const;
   void consider_fetch(Now now);
   void fetch_from(Now now, RemoteCopy& copy);
+  [[nodiscard]] bool continues(const Dot& puts, const Dot& deletes) const;
   void serve_fetch(Now now, RemoteCopy& copy, const wire::Fetch& fetch);
   void copy_missing(Now now, RemoteCopy& copy);
   void receive_delta(Now now, RemoteCopy& copy, const wire::Message& message);
@@ -321,6 +322,7 @@ class Replicator final : private ReplicaListener {
   std::size_t frame_room_ = 0;  // what the latest frame took
   bool applying_live_ = false;
   BootId applying_from_{};
+  std::optional<Dot> relayed_before_;
   std::map<BootId, std::vector<RemoteCopy*>> relay_targets_;  // of this turn, by origin's boot
   Vector moved_;                                              // to be acknowledged
   Vector acknowledged_;

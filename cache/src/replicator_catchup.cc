@@ -79,6 +79,14 @@ void Replicator::fetch_from(Now now, RemoteCopy& copy) {
   to_wire(replica_.pruned(), *fetch.mutable_pruned());
 }
 
+/// Deletes right after puts of the same node may be of the same write, and go with them.
+bool Replicator::continues(const Dot& puts, const Dot& deletes) const {
+  if (puts.origin.boot != deletes.origin.boot) return false;
+  const Origin* const first = replica_.origin(puts.origin);
+  const Origin* const second = replica_.origin(deletes.origin);
+  return first != nullptr && second != nullptr && first->line != 0 && second->line == 0;
+}
+
 void Replicator::serve_fetch(Now, RemoteCopy& copy, const wire::Fetch& fetch) {
   wire::Message message;
   message.set_table(definition_.name);
@@ -101,12 +109,17 @@ void Replicator::serve_fetch(Now, RemoteCopy& copy, const wire::Fetch& fetch) {
     return send();
   }
   std::size_t bytes = 0;
+  std::optional<Dot> before;
   replica_.log().visit_missing(have, [&](const Dot& dot, std::string_view encoded) {
     if (wanted.at(dot.origin) < dot.sequence) return true;
-    if (bytes != 0 && (bytes >= delta_bytes || bytes + encoded.size() > delta_bytes_max)) {
+    const bool one_write = before && continues(*before, dot);
+    const bool full = bytes >= delta_bytes && !one_write;
+    if (bytes != 0 && (full || bytes + encoded.size() > delta_bytes_max)) {
+      if (one_write) message.mutable_operations()->RemoveLast();
       delta.set_more(true);
       return false;
     }
+    before = dot;
     bytes += encoded.size() + 8;
     message.add_operations(encoded.data(), encoded.size());
     return true;

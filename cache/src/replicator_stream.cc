@@ -13,6 +13,8 @@ namespace {
 
 constexpr std::size_t frame_bytes = std::size_t{256} << 10;
 constexpr std::size_t frame_bytes_max = std::size_t{960} << 10;
+/// With the largest write on top it is still a frame.
+constexpr std::size_t relay_bytes = frame_bytes_max - max_batch_bytes;
 constexpr std::size_t frame_room_max = std::size_t{64} << 10;
 constexpr std::size_t queue_high = std::size_t{8} << 20;
 constexpr std::size_t queue_low = std::size_t{1} << 20;
@@ -76,6 +78,8 @@ void Replicator::send_control(RemoteCopy& copy) {
 
 void Replicator::relay(const Operation& operation, std::string_view encoded) {
   const BootId origin = operation.dot.origin.boot;
+  const bool same_write = relayed_before_ && continues(*relayed_before_, operation.dot);
+  relayed_before_ = operation.dot;
   if (!in_view(origin)) return;
   const auto [known, fresh] = relay_targets_.try_emplace(origin);
   if (fresh) {
@@ -88,10 +92,10 @@ void Replicator::relay(const Operation& operation, std::string_view encoded) {
     if (copy->member.boot == applying_from_ || !copy->streaming) continue;
     if (!copy->met && !copy->subscribed) continue;
     if (copy->apart && !operation.lineless()) continue;
+    if (copy->control_bytes > relay_bytes && !same_write) send_control(*copy);
     wire::Message& message = control(*copy);
     message.add_operations(encoded.data(), encoded.size());
     copy->control_bytes += encoded.size();
-    if (copy->control_bytes > frame_bytes) send_control(*copy);
   }
 }
 

@@ -410,6 +410,82 @@ TEST(CacheMachine, ConditionsAndBatchesAreAppliedAsOne) {
   EXPECT_EQ(world.content("a"), "new=s ");
 }
 
+/// A session that is renewed again and again, each time under a new key: there is always one.
+class Renewal {
+ public:
+  explicit Renewal(World& world) : world_(world) { next(); }
+  void next() {
+    Write write;
+    write.puts.push_back({.key = key(count_), .value = std::string(100'000, 'v')});
+    if (count_ > 0) write.deletes.push_back(key(count_ - 1));
+    ++count_;
+    world_.at("a").machine->write(world_.now(), "session", std::move(write), {},
+                                  [](Now, const Result<Written>&) {});
+  }
+  [[nodiscard]] int seen_by(const std::string& node) const {
+    int seen = 0;
+    for (int i = 0; i < count_; ++i) seen += sees(node, i) ? 1 : 0;
+    return seen;
+  }
+  [[nodiscard]] bool known_to(const std::string& node) const { return sees(node, count_ - 1); }
+
+ private:
+  [[nodiscard]] bool sees(const std::string& node, int number) const {
+    const CacheMachine& machine = *world_.at(node).machine;
+    return machine.table("session")
+        ->visible(key(number).encoded(), machine.time(world_.now()))
+        .has_value();
+  }
+  static Key key(int number) { return Key("session " + std::to_string(number)); }
+  World& world_;
+  int count_ = 0;
+};
+
+TEST(CacheMachine, AWriteIsOneForWhoeverCatchesUp) {
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+    SCOPED_TRACE(seed);
+    World world(seed);
+    world.start("a");
+    world.start("b");
+    world.settle();
+    Renewal session(world);
+    world.settle();
+    world.cut("a", "b");
+    world.settle();
+    for (int i = 0; i < 40; ++i) session.next();
+    world.link("a", "b");
+    for (int i = 0; i < 5000 && !session.known_to("b"); ++i) {
+      if (!world.step()) world.run(1ms);
+      ASSERT_EQ(session.seen_by("b"), 1) << i;
+    }
+    EXPECT_TRUE(session.known_to("b"));
+    world.settle();
+    EXPECT_EQ(world.content("a"), world.content("b"));
+  }
+}
+
+TEST(CacheMachine, AWriteIsOneForWhoeverHearsOfItThroughANeighbour) {
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+    SCOPED_TRACE(seed);
+    World world(seed);
+    for (const char* name : {"a", "b", "c"}) world.start(name);
+    world.settle();
+    Renewal session(world);
+    world.settle();
+    world.cut("a", "c");
+    world.settle();
+    for (int i = 0; i < 40; ++i) session.next();
+    world.at("a").machine->flush(world.now());
+    for (int i = 0; i < 5000 && !session.known_to("c"); ++i) {
+      if (!world.step()) world.run(1ms);
+      ASSERT_EQ(session.seen_by("c"), 1) << i;
+    }
+    EXPECT_TRUE(session.known_to("c"));
+    world.settle();
+    EXPECT_EQ(world.content("a"), world.content("c"));
+  }
+}
+
 TEST(CacheMachine, LimitsAreErrorsThatNameThem) {
   World world;
   world.start("a");
