@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // Delta catch-up: who lacks operations asks one member that has them, by its vector, and gets the
-// very bytes from that member's log; in pieces, each asked for after the one before is applied.
+// very bytes from that member's log; in answers of a few parts, each asked for after the one before
+// is applied.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -16,6 +17,8 @@ namespace {
 
 constexpr std::size_t delta_bytes = std::size_t{512} << 10;
 constexpr std::size_t delta_bytes_max = std::size_t{960} << 10;
+/// Of one answer: the next is read and sent while the asker applies the one before.
+constexpr int delta_parts = 4;
 constexpr Duration patience = std::chrono::milliseconds(300);
 constexpr Duration gap_patience = std::chrono::milliseconds(50);
 constexpr Duration answer_within = std::chrono::seconds(2);
@@ -109,19 +112,33 @@ void Replicator::serve_fetch(Now, RemoteCopy& copy, const wire::Fetch& fetch) {
     return send();
   }
   std::size_t bytes = 0;
+  int parts = 1;
   std::optional<Dot> before;
+  std::string_view before_encoded;
+  const auto add = [&](std::string_view encoded) {
+    bytes += encoded.size() + 8;
+    message.add_operations(encoded.data(), encoded.size());
+  };
   replica_.log().visit_missing(have, [&](const Dot& dot, std::string_view encoded) {
     if (wanted.at(dot.origin) < dot.sequence) return true;
     const bool one_write = before && continues(*before, dot);
     const bool full = bytes >= delta_bytes && !one_write;
     if (bytes != 0 && (full || bytes + encoded.size() > delta_bytes_max)) {
       if (one_write) message.mutable_operations()->RemoveLast();
-      delta.set_more(true);
-      return false;
+      if (parts++ == delta_parts) {
+        delta.set_more(true);
+        return false;
+      }
+      delta.set_part(true);
+      send();
+      delta.set_part(false);
+      message.clear_operations();
+      bytes = 0;
+      if (one_write) add(before_encoded);
     }
+    add(encoded);
     before = dot;
-    bytes += encoded.size() + 8;
-    message.add_operations(encoded.data(), encoded.size());
+    before_encoded = encoded;
     return true;
   });
   to_wire(wanted, *delta.mutable_upto());
@@ -148,9 +165,13 @@ void Replicator::copy_missing(Now now, RemoteCopy& copy) {
 
 void Replicator::receive_delta(Now now, RemoteCopy& copy, const wire::Message& message) {
   if (!fetching_ || fetching_->from != copy.member.boot) return;
+  const wire::Delta& delta = message.delta();
+  if (delta.part()) {
+    fetching_->deadline = now.mono + answer_within;
+    return;
+  }
   const bool lineless = fetching_->lineless;
   fetching_.reset();
-  const wire::Delta& delta = message.delta();
   if (delta.below_floor()) {
     copy.no_fetch_before = now.mono + answer_within;
     if (!lineless && !copying_) copy_missing(now, copy);
