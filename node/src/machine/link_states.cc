@@ -69,7 +69,7 @@ void LinkStates::link_down(BootId peer) {
   LinkStateRecord& own = entries_.at(self_).record;
   if (std::erase(own.peers, peer) == 0) return;
   own_changed();
-  dirty_ = true;
+  if (!held(entries_.at(peer).record, self_)) dirty_ = true;
 }
 
 bool LinkStates::merge(Now now, LinkStateRecord record, BootId source) {
@@ -101,14 +101,26 @@ void LinkStates::note_changes(const LinkStateRecord& before, const LinkStateReco
   std::vector<BootId> some;
   std::ranges::set_difference(before.peers, after.peers, std::back_inserter(some));
   for (const BootId peer : some) {
-    const bool both_ours = own().lists(boot) && own().lists(peer);
-    if ((inside || reached(peer)) && !both_ours && lists_it(peer)) dirty_ = true;
+    if (!inside && !reached(peer)) continue;
+    if (!lists_it(peer)) continue;
+    const bool stays = own().lists(boot) || held(after, peer);
+    if (!stays || !(own().lists(peer) || held(*find(peer), boot))) dirty_ = true;
   }
   some.clear();
   std::ranges::set_difference(after.peers, before.peers, std::back_inserter(some));
   for (const BootId peer : some) {
     if (inside != reached(peer) && lists_it(peer)) newly_linked_.push_back(inside ? peer : boot);
   }
+}
+
+/// A peer of ours other than `than` is linked to whom this record is of: it is in the island.
+bool LinkStates::held(const LinkStateRecord& record, BootId than) const {
+  const auto holds_it = [&](BootId peer) {
+    if (peer == than || peer == self_ || !own().lists(peer)) return false;
+    const LinkStateRecord* const theirs = find(peer);
+    return theirs != nullptr && theirs->lists(record.member.boot);
+  };
+  return std::ranges::any_of(record.peers, holds_it);
 }
 
 void LinkStates::prune(Now now) {

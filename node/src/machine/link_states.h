@@ -77,6 +77,7 @@ class LinkStates {
   /// Everybody who is linked to `open`, by whatever way, and not in `seen` yet.
   void search(std::vector<BootId> open, std::vector<BootId>& seen) const;
   [[nodiscard]] std::vector<const Member*> members_of(const std::vector<BootId>& boots) const;
+  [[nodiscard]] bool held(const LinkStateRecord& record, BootId than) const;
   void note_changes(const LinkStateRecord& before, const LinkStateRecord& after);
   bool search_anew();
   bool add_newly_linked();
