@@ -41,6 +41,27 @@ TEST(NodeIslands, ASilentNodeIsDownWithinTwoSeconds) {
   }
 }
 
+TEST(NodeIslands, ASuspicionIsAFewWordsOfEachToEach) {
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    Net net(seed);
+    const std::size_t size = 3 + seed % 3;
+    for (std::size_t i = 0; i < size; ++i) net.boot(net.add("n" + std::to_string(i)));
+    for (std::size_t i = 1; i < size; ++i) net.connect(i, 0);
+    ASSERT_TRUE(net.run_until([&] { return net.meshed(); }));
+    net.run(5s);
+    const auto heard_within_3_s = [&] {
+      const std::uint64_t before = net[0].counters().frames_in;
+      net.run(3s);
+      return net[0].counters().frames_in - before;
+    };
+    const std::uint64_t usual = heard_within_3_s();
+    net.pause(size - 1);
+    EXPECT_LE(heard_within_3_s(), usual + 12 * size);
+    EXPECT_EQ(net.host(0).count(Kind::nodedown, "n" + std::to_string(size - 1)), 1);
+  }
+}
+
 TEST(NodeIslands, APauseShorterThanTheDeadlineAccusesNobody) {
   for (std::uint64_t seed = 1; seed <= 100; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);

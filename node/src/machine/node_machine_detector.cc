@@ -159,10 +159,10 @@ void NodeMachine::Impl::suspect(Now now, Link& link) {
     const bool witness = states_.linked(to.peer.boot, link.peer.boot) && !to.watch.silent();
     const bool asked = witness && suspicion.asked.size() < Suspicion::enough;
     if (asked) suspicion.asked.push_back(to.peer.boot);
-    accuse(now, link, to, asked);
+    accuse(now, link, to, asked ? Accusation::asked : Accusation::told);
   }
   for (const BootId accuser : std::exchange(link.accused_by, {})) {
-    if (Link* const to = find(accuser)) accuse(now, link, *to, false);
+    if (Link* const to = find(accuser)) accuse(now, link, *to, Accusation::confirmed);
   }
   probe(now, link);
 }
@@ -188,14 +188,15 @@ std::vector<LinkId> NodeMachine::Impl::whom_to_tell(Now now, Link& link) {
   return others;
 }
 
-void NodeMachine::Impl::accuse(Now now, const Link& link, Link& to, bool asked) {
+void NodeMachine::Impl::accuse(Now now, const Link& link, Link& to, Accusation how) {
   wire::Control message;
   wire::Suspicion& suspicion = *message.mutable_suspicion();
   suspicion.set_suspect(link.peer.boot.value);
   suspicion.set_accuser(self_.boot.value);
   suspicion.set_incarnation(link.incarnation);
   suspicion.set_silent_milliseconds(milliseconds(now.mono - link.watch.since()));
-  suspicion.set_asked(asked);
+  suspicion.set_asked(how == Accusation::asked);
+  suspicion.set_confirms(how == Accusation::confirmed);
   transmit(to, message);
 }
 
@@ -221,7 +222,7 @@ void NodeMachine::Impl::on_suspicion(Now now, Link& link, const wire::Suspicion&
   const auto silent_for = std::chrono::milliseconds(message.silent_milliseconds());
   if (accused->watch.last_heard() >= now.mono - silent_for) return;
   if (accused->watch.suspected()) {
-    accuse(now, *accused, link, false);
+    if (!message.confirms()) accuse(now, *accused, link, Accusation::confirmed);
   } else {
     if (accused->accused_by.size() < Suspicion::enough) accused->accused_by.push_back(accuser);
     if (!accused->watch.silent()) probe(now, *accused);

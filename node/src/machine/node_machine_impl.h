@@ -150,7 +150,8 @@ class NodeMachine::Impl {
   [[nodiscard]] std::size_t able_to_confirm(const Link& link) const;
   void suspect(Now now, Link& link);
   [[nodiscard]] std::vector<LinkId> whom_to_tell(Now now, Link& link);
-  void accuse(Now now, const Link& link, Link& to, bool asked);
+  enum class Accusation { told, asked, confirmed };
+  void accuse(Now now, const Link& link, Link& to, Accusation how);
   void on_probe(Now now, Link& link, const wire::Probe& message);
   void on_probe_reply(Now now, Link& link, const wire::ProbeReply& message);
   void on_suspicion(Now now, Link& link, const wire::Suspicion& message);
