@@ -92,7 +92,8 @@ void Replicator::relay(const Operation& operation, std::string_view encoded) {
     if (copy->member.boot == applying_from_ || !copy->streaming) continue;
     if (!copy->met && !copy->subscribed) continue;
     if (copy->apart && !operation.lineless()) continue;
-    if (copy->control_bytes > relay_bytes && !same_write) send_control(*copy);
+    const bool goes_on = same_write && !copy->apart;  // To it only deletes go, without their puts.
+    if (copy->control_bytes > relay_bytes && !goes_on) send_control(*copy);
     wire::Message& message = control(*copy);
     message.add_operations(encoded.data(), encoded.size());
     copy->control_bytes += encoded.size();

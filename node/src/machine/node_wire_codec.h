@@ -15,7 +15,8 @@
 namespace muster::node {
 
 inline constexpr ServiceId control_service = 1;
-inline constexpr std::uint32_t protocol_version = 1;
+/// 2: hello and welcome carry no lists, probes two digests.
+inline constexpr std::uint32_t protocol_version = 2;
 
 [[nodiscard]] Bytes encode(const wire::Control& message);
 [[nodiscard]] std::optional<wire::Control> decode(std::string_view payload);
