@@ -68,6 +68,7 @@ bool read_remove(std::string_view bytes, RemoveItem& item) {
   while (reader.next()) {
     if (reader.field() == 1) item.key = reader.bytes();
     if (reader.field() == 2 && !read_dot(reader.bytes(), item.dots.emplace_back())) return false;
+    if (reader.field() == 3) item.made = reader.number();
   }
   return reader.ok() && valid_key(item.key);
 }
@@ -108,6 +109,7 @@ void encode_items(const Operation& operation, std::string& out) {
     item.clear();
     put_bytes_field(item, 1, remove.key);
     for (const Dot& dot : remove.dots) put_dot(item, 2, dot);
+    if (remove.made != 0) put_varint_field(item, 3, remove.made);
     put_bytes_field(out, 8, item);
   }
 }

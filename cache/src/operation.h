@@ -34,6 +34,7 @@ struct TouchItem {
 struct RemoveItem {
   std::string_view key = {};
   std::vector<Dot> dots = {};
+  std::uint64_t made = 0;  ///< Issued again: when it was made, in microseconds; 0: now.
 };
 
 /// The views point into the encoded bytes, or into whatever the issuer holds.

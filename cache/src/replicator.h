@@ -364,7 +364,9 @@ class Replicator final : private ReplicaListener {
     bool created_known = false;
   };
   std::vector<Kept> kept_;
-  std::vector<std::pair<std::string, Dot>> deletes_again_;
+  using Deleted = std::pair<std::string, Dot>;
+  /// To be issued again, with when they were made; and those that were when it last joined anew.
+  std::map<Deleted, std::uint64_t> deletes_again_, deleted_again_;
   BucketPart part_;  // that is being installed
   bool info_asked_ = false;
   std::set<BootId> tried_;

@@ -179,9 +179,11 @@ void Replicator::receive_delta(Now now, RemoteCopy& copy, const wire::Message& m
   }
   if (delta.more()) return fetch_from(now, copy);
   copy.lacking_since.reset();
-  if (!lineless && delta.upto_size() != 0) replica_.adopt_pruned(from_wire(delta.pruned()));
+  // Where everything is pruned nothing is left to name in `upto`.
+  const bool answered = delta.upto_size() != 0 || delta.pruned_size() != 0;
+  if (!lineless && answered) replica_.adopt_pruned(from_wire(delta.pruned()));
   const Vector upto = from_wire(delta.upto());
-  if (upto.empty() || !replica_.seen().covers(upto)) {  // it could not, or something was refused
+  if (!answered || !replica_.seen().covers(upto)) {  // it could not, or something was refused
     copy.no_fetch_before = now.mono + patience;
     if (lacks(copy)) copy.lacking_since = now.mono;
   }

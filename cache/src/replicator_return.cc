@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "replicator.h"
 #include "wire_codec.h"
@@ -105,8 +106,10 @@ void Replicator::keep_for_rejoin(Now now, const RemoteCopy& sponsor, const Vecto
     ++count;
   });
   counters_.set_aside += count;
-  replica_.deletes().visit_all([&](const Deletes::Id& id, const Stamp&) {
-    deletes_again_.emplace_back(id.key, id.created);
+  replica_.deletes().visit_all([&](const Deletes::Id& id, const Stamp& stamp) {
+    const auto before = deleted_again_.find({id.key, id.created});
+    const std::uint64_t made = before != deleted_again_.end() ? before->second : stamp.time;
+    deletes_again_.try_emplace({id.key, id.created}, made);
   });
   report(now, CacheEvent::Kind::healed, sponsor.member.name,
          fmt::format("joins anew after it was forgotten, {} set aside", count));
@@ -131,22 +134,25 @@ void Replicator::drop_needless_records(bool copied) {
   });
 }
 
+/// What the copy brought the others have: issued again it would seem younger than what was written
+/// since, and that would not be set aside.
 void Replicator::delete_again(Now now) {
   constexpr std::size_t per_operation = 500;
   if (replica_.path().empty()) deletes_again_.clear();
-  while (!deletes_again_.empty()) {
+  std::erase_if(deletes_again_, [this](const auto& each) {
+    return replica_.deletes().contains(each.first.first, each.first.second);
+  });
+  deleted_again_ = std::exchange(deletes_again_, {});
+  for (auto next = deleted_again_.begin(); next != deleted_again_.end();) {
     Operation operation;
     operation.stamp = replica_.next_stamp(cluster(now));
-    const std::size_t count = std::min(per_operation, deletes_again_.size());
-    for (std::size_t i = 0; i < count; ++i) {
-      const auto& [key, created] = deletes_again_[i];
-      operation.removes.push_back({.key = key, .dots = {created}});
+    for (; next != deleted_again_.end() && operation.removes.size() < per_operation; ++next) {
+      const auto& [key, created] = next->first;
+      operation.removes.push_back({.key = key, .dots = {created}, .made = next->second});
       operation.stamp.time = std::max(operation.stamp.time, replica_.newest_stamp(key) + 1);
     }
     same_write_ = false;
     replica_.issue(operation);
-    deletes_again_.erase(deletes_again_.begin(),
-                         deletes_again_.begin() + static_cast<std::ptrdiff_t>(count));
   }
 }
 

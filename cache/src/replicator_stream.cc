@@ -54,17 +54,21 @@ void Replicator::applied(const Operation& operation, std::string_view encoded) {
 void Replicator::report_changes(const Operation& operation) const {
   const bool all = surroundings_.effects.wants_changes();
   if (!all && replica_.journal().empty()) return;
-  const auto tell = [&](CacheEvent::Kind kind, std::string_view key, std::vector<Dot> created) {
+  const auto tell = [&](CacheEvent::Kind kind, std::string_view key, const Stamp& stamp,
+                        std::vector<Dot> created) {
     surroundings_.effects.report(
         surroundings_.now,
-        CacheEvent{
-            kind, definition_.name, std::string(key), {}, {}, operation.stamp, std::move(created)});
+        CacheEvent{kind, definition_.name, std::string(key), {}, {}, stamp, std::move(created)});
   };
   if (all) {
-    for (const PutItem& put : operation.puts) tell(CacheEvent::Kind::written, put.key, {});
+    for (const PutItem& put : operation.puts) {
+      tell(CacheEvent::Kind::written, put.key, operation.stamp, {});
+    }
   }
   for (const RemoveItem& remove : operation.removes) {
-    tell(CacheEvent::Kind::deleted, remove.key, remove.dots);
+    Stamp made = operation.stamp;
+    if (remove.made != 0) made.time = remove.made;
+    tell(CacheEvent::Kind::deleted, remove.key, made, remove.dots);
   }
 }
 

@@ -142,25 +142,27 @@ TEST(Lines, AClockThatJumpsWhileItRunsLosesNoWriteAndNoSession) {
 }
 
 TEST(Lines, MembersForgottenByOverlappingMajoritiesComeBackAsOneCluster) {
-  for_each_seed(40, [](std::uint64_t seed) {
-    Stage world(seed, world_of(5, seed % 2 == 0 ? OnSplit::oldest : OnSplit::merge));
-    ASSERT_TRUE(start_cluster(*world)) << world->picture();
-    load(*world, 20);
-    world->crash(3);
-    world->crash(4);
-    world->run_for(4s);
-    world->forget(0, 4);
-    if (seed % 3 == 0) world->run_for(world->random().between(0ms, 300ms));
-    world->cut_into({{0}, {1, 2, 3}, {4}});  // the others may not have heard of it
-    world->start(3);
-    world->run_for(6s);
-    world->forget(1, seed % 4 < 2 ? 0 : 4);
-    drive(*world, 3s);
-    world->run_for(5s);
-    world->start(4);
-    world->run_for(world->random().between(0s, 5s));
-    EXPECT_EQ(joined(world->quiet()), "");
-  });
+  for_each_seed(40,
+                [](std::uint64_t seed) {
+                  Stage world(seed, world_of(5, seed % 2 == 0 ? OnSplit::oldest : OnSplit::merge));
+                  ASSERT_TRUE(start_cluster(*world)) << world->picture();
+                  load(*world, 20);
+                  world->crash(3);
+                  world->crash(4);
+                  world->run_for(4s);
+                  world->forget(0, 4);
+                  if (seed % 3 == 0) world->run_for(world->random().between(0ms, 300ms));
+                  world->cut_into({{0}, {1, 2, 3}, {4}});  // the others may not have heard of it
+                  world->start(3);
+                  world->run_for(6s);
+                  world->forget(1, seed % 4 < 2 ? 0 : 4);
+                  drive(*world, 3s);
+                  world->run_for(5s);
+                  world->start(4);
+                  world->run_for(world->random().between(0s, 5s));
+                  EXPECT_EQ(joined(world->quiet()), "");
+                },
+                "MUSTER_SEEDS", {222, 648});
 }
 
 TEST(Lines, TwoRootsNamedByTwoSidesOfOneClusterEndAsOne) {

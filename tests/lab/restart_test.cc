@@ -50,28 +50,30 @@ TEST(Restart, ANodeAloneIsReadyOnItsOwnDisk) {
 }
 
 TEST(Restart, AWholeClusterComesBackWithAllItHad) {
-  for_each_seed(60, [](std::uint64_t seed) {
-    const std::size_t nodes = 2 + seed % 3;
-    Stage world(seed, world_of(nodes));
-    ASSERT_TRUE(start_cluster(*world)) << world->picture();
-    load(*world, 100);
-    ASSERT_TRUE(world->run_until([&] { return world->converged(); }, 5s));
-    world->run_for(1s);
-    std::vector<NodeIndex> order;
-    for (NodeIndex index = 0; index < nodes; ++index) order.push_back(index);
-    world->random().shuffle(order);
-    for (const NodeIndex index : order) {
-      world->crash(index, Crash::keep, seed % 2 == 0);
-      world->run_for(world->random().between(0ms, 500ms));
-    }
-    world->run_for(world->random().between(0s, 30s));
-    world->random().shuffle(order);
-    for (const NodeIndex index : order) {
-      world->start(index);
-      world->run_for(world->random().between(0s, 3s));
-    }
-    EXPECT_EQ(joined(world->quiet()), "");
-  });
+  for_each_seed(60,
+                [](std::uint64_t seed) {
+                  const std::size_t nodes = 2 + seed % 3;
+                  Stage world(seed, world_of(nodes));
+                  ASSERT_TRUE(start_cluster(*world)) << world->picture();
+                  load(*world, 100);
+                  ASSERT_TRUE(world->run_until([&] { return world->converged(); }, 5s));
+                  world->run_for(1s);
+                  std::vector<NodeIndex> order;
+                  for (NodeIndex index = 0; index < nodes; ++index) order.push_back(index);
+                  world->random().shuffle(order);
+                  for (const NodeIndex index : order) {
+                    world->crash(index, Crash::keep, seed % 2 == 0);
+                    world->run_for(world->random().between(0ms, 500ms));
+                  }
+                  world->run_for(world->random().between(0s, 30s));
+                  world->random().shuffle(order);
+                  for (const NodeIndex index : order) {
+                    world->start(index);
+                    world->run_for(world->random().between(0s, 3s));
+                  }
+                  EXPECT_EQ(joined(world->quiet()), "");
+                },
+                "MUSTER_SEEDS", {479});
 }
 
 // Whoever was down when a session was logged out must not bring it back.

@@ -70,13 +70,13 @@ Stage::~Stage() {
 }
 
 void for_each_seed(std::size_t count, const std::function<void(std::uint64_t)>& scenario,
-                   const char* count_variable) {
+                   const char* count_variable, std::vector<std::uint64_t> found_bugs) {
   std::signal(SIGABRT, say_where);
-  std::uint64_t first = 1;
-  std::uint64_t last = count;
-  if (const std::uint64_t seeds = number_from(count_variable)) last = seeds;
-  if (const std::uint64_t seed = number_from("MUSTER_SEED")) first = last = seed;
-  for (std::uint64_t seed = first; seed <= last; ++seed) {
+  if (const std::uint64_t wanted = number_from(count_variable)) count = wanted;
+  std::vector<std::uint64_t> seeds = std::move(found_bugs);
+  for (std::uint64_t seed = 1; seed <= count; ++seed) seeds.push_back(seed);
+  if (const std::uint64_t seed = number_from("MUSTER_SEED")) seeds = {seed};
+  for (const std::uint64_t seed : seeds) {
     seed_on_stage = seed;
     try {
       scenario(seed);

@@ -41,9 +41,11 @@ class Stage {
   World world_;
 };
 
-/// Calls `scenario` with seeds 1 to `count`, or as the environment says.
+/// Calls `scenario` with seeds 1 to `count`, or as the environment says, and with those that once
+/// found a bug.
 void for_each_seed(std::size_t count, const std::function<void(std::uint64_t)>& scenario,
-                   const char* count_variable = "MUSTER_SEEDS");
+                   const char* count_variable = "MUSTER_SEEDS",
+                   std::vector<std::uint64_t> found_bugs = {});
 
 /// One per line, empty when all is well.
 [[nodiscard]] std::string joined(const std::vector<std::string>& problems);
