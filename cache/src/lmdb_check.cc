@@ -193,13 +193,15 @@ class Walk {
     if (rest.size() < sizeof(std::uint64_t)) return wrong(number, "a value is damaged");
     const auto first = load<std::uint64_t>(rest.data());
     const std::uint64_t pages = (header_bytes - 1 + size) / page_size_ + 1;
-    if (!take(first, pages) || !there(first, pages)) return false;
+    if (!take(first, 1) || !there(first, pages)) return false;
     const char* start = file_.data() + first * page_size_;
     const auto header = load<PageHeader>(start);
     const std::uint64_t said = header.lower | std::uint64_t{header.upper} << 16;
-    if (header.number != first || header.flags != overflow || said != pages) {
+    // More than are needed: a longer value of the same transaction had them before.
+    if (header.number != first || header.flags != overflow || said < pages) {
       return wrong(first, "its header is damaged");
     }
+    if (said > 1 && !take(first + 1, said - 1)) return false;
     data = {start + header_bytes, size};
     return true;
   }

@@ -26,15 +26,15 @@ namespace {
 constexpr std::array<std::string_view, spaces> space_names{"entries", "deletes", "meta", "journal"};
 constexpr const char* format_database = "muster";
 constexpr std::string_view format_key = "format";
-constexpr unsigned databases_max = 64 * spaces + 8;
+constexpr unsigned databases_max = 64 * (spaces + 2) + 8;
 /// How far the map goes ahead of what is used: as much again, within these.
 constexpr std::size_t ahead_least = std::size_t{1} << 20;
 constexpr std::size_t ahead_most = std::size_t{64} << 20;
 /// Where the disk has no room for that, less will do, down to this.
 constexpr std::size_t step_least = std::size_t{64} << 10;
 
-std::string database_name(std::string_view table, Space space) {
-  return fmt::format("{}.{}", table, space_names.at(static_cast<std::size_t>(space)));
+std::string database_name(std::string_view table, std::string_view part) {
+  return fmt::format("{}.{}", table, part);
 }
 
 MDB_val value_of(std::string_view bytes) {
@@ -72,7 +72,21 @@ int each_row(MDB_txn* transaction, MDB_dbi database, const Visit& visit) {
   return code == MDB_NOTFOUND ? 0 : code;
 }
 
+int key_at(MDB_txn* transaction, MDB_dbi database, MDB_cursor_op where, std::string& key) {
+  key.clear();
+  MDB_cursor* cursor = nullptr;
+  if (const int code = mdb_cursor_open(transaction, database, &cursor); code != 0) return code;
+  MDB_val name{};
+  MDB_val value{};
+  const int code = mdb_cursor_get(cursor, &name, &value, where);
+  if (code == 0) key = view_of(name);
+  mdb_cursor_close(cursor);
+  return code == MDB_NOTFOUND ? 0 : code;
+}
+
 }  // namespace
+
+std::string_view part_name(Space space) { return space_names.at(static_cast<std::size_t>(space)); }
 
 /// A transaction for reading, over at the end of the block; while it lasts the map stays where it
 /// is.
@@ -256,11 +270,11 @@ Result<void> LmdbEnvironment::check_format() {
                     here));
   }
   if (found == std::to_string(format)) return {};
-  if (found == "1") {
+  if (found == "1" || found == "2") {
     return bad_input(
-        fmt::format("{}/data.mdb has format 1, of a muster before its first release: move it away "
-                    "and let the node copy its tables from others",
-                    here));
+        fmt::format("{}/data.mdb has format {}, of a muster before its first release: move it "
+                    "away and let the node copy its tables from others",
+                    here, found));
   }
   if (!found.empty()) {
     return bad_input(
@@ -316,39 +330,58 @@ std::vector<std::string> LmdbEnvironment::tables() const {
   return {names.begin(), names.end()};
 }
 
-Result<void> LmdbEnvironment::for_each(std::string_view table, Space space,
-                                       const StoreImage::Visit& visit) const {
+Result<void> LmdbEnvironment::look(std::string_view table, const Look& look) const {
   const Reading reading(*this);
-  const auto database = readable_.find(database_name(table, space));
-  if (database == readable_.end()) return {};
   int code = reading.code();
-  bool good = true;
-  if (code == 0) {
-    code = each_row(reading.get(), database->second, [&](const MDB_val& key, const MDB_val& value) {
-      const auto bytes = checked(view_of(key), view_of(value));
-      good = good && bytes;
-      if (good) visit(view_of(key), *bytes);
-    });
+  if (code == 0) code = look(reading.get());
+  if (code == MDB_CORRUPTED) {
+    return damaged(fmt::format("a row of table {} is not what was written", table));
   }
   if (code != 0) return failure(fmt::format("cannot read table {}", table), code);
-  if (!good) return damaged(fmt::format("a row of table {} is not what was written", table));
   return {};
+}
+
+bool LmdbEnvironment::find(std::string_view table, std::string_view part,
+                           Database& database) const {
+  const auto found = readable_.find(database_name(table, part));
+  if (found == readable_.end()) return false;
+  database = found->second;
+  return true;
+}
+
+int LmdbEnvironment::each(MDB_txn* transaction, Database database, const StoreImage::Visit& visit) {
+  bool good = true;
+  const int code = each_row(transaction, database, [&](const MDB_val& key, const MDB_val& value) {
+    const auto bytes = checked(view_of(key), view_of(value));
+    good = good && bytes;
+    if (good) visit(view_of(key), *bytes);
+  });
+  return good ? code : MDB_CORRUPTED;
+}
+
+int LmdbEnvironment::get(MDB_txn* transaction, Database database, std::string_view key,
+                         std::string_view& value) {
+  MDB_val name = value_of(key);
+  MDB_val found{};
+  if (const int code = mdb_get(transaction, database, &name, &found); code != 0) return code;
+  const auto bytes = checked(key, view_of(found));
+  if (bytes) value = *bytes;
+  return bytes ? 0 : MDB_CORRUPTED;
 }
 
 Result<std::optional<std::string>> LmdbEnvironment::read(std::string_view table, Space space,
                                                          std::string_view key) const {
-  const Reading reading(*this);
-  const auto database = readable_.find(database_name(table, space));
-  if (database == readable_.end()) return std::optional<std::string>();
-  MDB_val wanted = value_of(key);
-  MDB_val value{};
-  int code = reading.code();
-  if (code == 0) code = mdb_get(reading.get(), database->second, &wanted, &value);
-  if (code == MDB_NOTFOUND) return std::optional<std::string>();
-  if (code != 0) return failure(fmt::format("cannot read table {}", table), code);
-  const auto bytes = checked(key, view_of(value));
-  if (!bytes) return damaged(fmt::format("a row of table {} is not what was written", table));
-  return std::optional(std::string(*bytes));
+  std::optional<std::string> row;
+  const auto done = look(table, [&](MDB_txn* transaction) {
+    Database database = 0;
+    std::string_view value;
+    if (!find(table, part_name(space), database)) return 0;
+    const int code = get(transaction, database, key, value);
+    if (code == 0) row = value;
+    return code == MDB_NOTFOUND ? 0 : code;
+  });
+  if (!done) return done.error();
+  return row;
 }
 
 int LmdbEnvironment::put(MDB_txn* transaction, Database database, std::string_view key,
@@ -370,21 +403,17 @@ int LmdbEnvironment::erase(MDB_txn* transaction, Database database, std::string_
   return code == MDB_NOTFOUND ? 0 : code;
 }
 
-int LmdbEnvironment::last_key(MDB_txn* transaction, Database database, std::string& key) {
-  key.clear();
-  MDB_cursor* cursor = nullptr;
-  if (const int code = mdb_cursor_open(transaction, database, &cursor); code != 0) return code;
-  MDB_val name{};
-  MDB_val value{};
-  const int code = mdb_cursor_get(cursor, &name, &value, MDB_LAST);
-  if (code == 0) key = view_of(name);
-  mdb_cursor_close(cursor);
-  return code == MDB_NOTFOUND ? 0 : code;
+int LmdbEnvironment::first_key(MDB_txn* transaction, Database database, std::string& key) {
+  return key_at(transaction, database, MDB_FIRST, key);
 }
 
-int LmdbEnvironment::database(MDB_txn* transaction, std::string_view table, Space space,
+int LmdbEnvironment::last_key(MDB_txn* transaction, Database database, std::string& key) {
+  return key_at(transaction, database, MDB_LAST, key);
+}
+
+int LmdbEnvironment::database(MDB_txn* transaction, std::string_view table, std::string_view part,
                               Database& database) {
-  std::string name = database_name(table, space);
+  std::string name = database_name(table, part);
   if (const auto known = databases_.find(name); known != databases_.end()) {
     database = known->second;
     return 0;

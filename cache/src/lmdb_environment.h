@@ -2,7 +2,8 @@
 //
 // One LMDB environment that is ours: created private (0700, 0600), locked against a second process,
 // checked before the first page is believed, and with a map that grows by itself.  Inside, the
-// database `muster` holds the format; each table has one database per Space.
+// database `muster` holds the format; each table has one database per part: those named after a
+// Space, and two logs (recent_rows.h).
 //
 // Commits are always synchronous and the map is never writable: a crash at any moment leaves the
 // last commit.
@@ -37,7 +38,7 @@
 
 namespace muster::cache {
 
-constexpr std::size_t spaces = 4;
+[[nodiscard]] std::string_view part_name(Space space);
 
 class LmdbEnvironment {
  public:
@@ -53,7 +54,9 @@ class LmdbEnvironment {
   LmdbEnvironment& operator=(const LmdbEnvironment&) = delete;
 
   [[nodiscard]] std::vector<std::string> tables() const;
-  Result<void> for_each(std::string_view table, Space space, const StoreImage::Visit& visit) const;
+  /// Runs `look` in a transaction for reading, as of the last commit; any thread.
+  using Look = std::function<int(MDB_txn*)>;
+  Result<void> look(std::string_view table, const Look& look) const;
   /// One row as of the last commit; any thread.
   Result<std::optional<std::string>> read(std::string_view table, Space space,
                                           std::string_view key) const;
@@ -62,14 +65,24 @@ class LmdbEnvironment {
   /// again.  An error that is_full() may be tried again when there is room; any other is final.
   using Write = std::function<int(MDB_txn*)>;
   Result<void> commit(const Write& write);
-  /// Within commit(): the database of a table and space, created if need be.  Not 0: an error.
-  int database(MDB_txn* transaction, std::string_view table, Space space, Database& database);
+  /// Within commit(): the database of a part of a table, created if need be.  Not 0: an error.
+  int database(MDB_txn* transaction, std::string_view table, std::string_view part,
+               Database& database);
   // Likewise; a row is kept with a checksum.
   enum class Where { anywhere, behind_all };  ///< `behind_all` fills pages, else they are split.
   static int put(MDB_txn* transaction, Database database, std::string_view key,
                  std::string_view value, Where where);
   static int erase(MDB_txn* transaction, Database database, std::string_view key);
+
+  // Within commit() or look().
+  /// False: it was not there at the last commit.
+  bool find(std::string_view table, std::string_view part, Database& database) const;
+  /// In key order; MDB_CORRUPTED where a row is not what was put.
+  static int each(MDB_txn* transaction, Database database, const StoreImage::Visit& visit);
+  static int get(MDB_txn* transaction, Database database, std::string_view key,
+                 std::string_view& value);
   /// "" where there is no row.
+  static int first_key(MDB_txn* transaction, Database database, std::string& key);
   static int last_key(MDB_txn* transaction, Database database, std::string& key);
 
   [[nodiscard]] static bool is_full(const Error& error) {
@@ -81,7 +94,7 @@ class LmdbEnvironment {
   /// Used on disk; any thread.
   [[nodiscard]] std::size_t bytes() const { return used_.load(std::memory_order_relaxed); }
 
-  static constexpr unsigned format = 2;
+  static constexpr unsigned format = 3;
 
  private:
   class Lock;

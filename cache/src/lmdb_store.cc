@@ -6,66 +6,19 @@
 #include <cstdint>
 #include <map>
 #include <optional>
-#include <set>
 #include <utility>
+
+#include "row_order.h"
 
 namespace muster::cache {
 namespace {
 
-/// A row of a group as it is to be written.  `front` is how its key begins: nearly every comparison
-/// ends there, without a look at the row.
-struct Planned {
-  const std::string* table;
-  const Row* row;
-  std::uint64_t front;
-  Space space;
-};
-
-std::uint64_t front_of(std::string_view key) {
-  std::uint64_t front = 0;
-  for (std::size_t i = 0; i < sizeof(front); ++i) {
-    front = front << 8 | (i < key.size() ? static_cast<unsigned char>(key[i]) : 0U);
-  }
-  return front;
-}
-
-bool same_place(const Planned& a, const Planned& b) {
-  return a.front == b.front && a.space == b.space && a.row->key == b.row->key &&
-         *a.table == *b.table;
-}
+constexpr std::size_t large_row = 2000;  ///< Fills a page or more: there is nothing to gather.
+/// So much faster than rows come a log is folded.
+constexpr std::size_t fold_pace = 4;
+constexpr std::size_t fold_least = 256;
 
 bool is_copied(Space space) { return space == Space::entries || space == Space::deletes; }
-
-/// By table, space and key, the last of each key only.
-std::vector<Planned> plan(const std::vector<StoreBatch>& group) {
-  std::map<std::string_view, std::size_t> cleared;  // The last batch that clears a table.
-  for (std::size_t i = 0; i < group.size(); ++i) {
-    if (group[i].clear_first) cleared[group[i].table] = i;
-  }
-  std::vector<Planned> rows;
-  for (std::size_t i = 0; i < group.size(); ++i) {
-    const auto clear = cleared.find(group[i].table);
-    const bool void_copy = clear != cleared.end() && i < clear->second;
-    for (const Row& row : group[i].rows) {
-      if (void_copy && is_copied(row.space)) continue;
-      rows.push_back({&group[i].table, &row, front_of(row.key), row.space});
-    }
-  }
-  std::stable_sort(rows.begin(), rows.end(), [](const Planned& a, const Planned& b) {
-    if (a.table != b.table) {
-      if (const int order = a.table->compare(*b.table); order != 0) return order < 0;
-    }
-    if (a.space != b.space) return a.space < b.space;
-    return a.front != b.front ? a.front < b.front : a.row->key < b.row->key;
-  });
-  std::size_t kept = 0;
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    const bool superseded = i + 1 < rows.size() && same_place(rows[i], rows[i + 1]);
-    if (!superseded) rows[kept++] = rows[i];
-  }
-  rows.resize(kept);
-  return rows;
-}
 
 }  // namespace
 
@@ -84,7 +37,35 @@ Result<std::unique_ptr<LmdbStore>> LmdbStore::open(Options options, Log log) {
 std::vector<std::string> LmdbStore::tables() const { return environment_->tables(); }
 
 Result<void> LmdbStore::for_each(std::string_view table, Space space, const Visit& visit) const {
-  return environment_->for_each(table, space, visit);
+  return environment_->look(table, [&](MDB_txn* transaction) {
+    std::vector<Row> latest;
+    int code = 0;
+    if (is_copied(space)) {
+      code = RecentRows::read_latest(*environment_, transaction, table, space, latest);
+    }
+    auto next = latest.begin();
+    const auto tell = [&] {
+      if (next->value) visit(next->key, *next->value);
+      ++next;
+    };
+    LmdbEnvironment::Database rows = 0;
+    if (code == 0 && environment_->find(table, part_name(space), rows)) {
+      code = LmdbEnvironment::each(transaction, rows, [&](auto key, auto value) {
+        while (next != latest.end() && next->key < key) tell();
+        next != latest.end() && next->key == key ? tell() : visit(key, value);
+      });
+    }
+    while (code == 0 && next != latest.end()) tell();
+    return code;
+  });
+}
+
+bool LmdbStore::reads_back(std::string_view table) const {
+  std::vector<Row> latest;
+  const auto done = environment_->look(table, [&](MDB_txn* transaction) {
+    return RecentRows::read_latest(*environment_, transaction, table, Space::entries, latest);
+  });
+  return done && latest.empty();
 }
 
 Result<std::optional<std::string>> LmdbStore::read(std::string_view table,
@@ -121,6 +102,7 @@ void LmdbStore::stop() {
 }
 
 void LmdbStore::work() {
+  recover();
   for (;;) {
     std::vector<StoreBatch> group = next_group();
     if (group.empty()) return;
@@ -143,27 +125,113 @@ std::vector<StoreBatch> LmdbStore::next_group() {
   return group;
 }
 
-int LmdbStore::write_rows(MDB_txn* transaction, const std::vector<StoreBatch>& group) {
-  std::set<std::string_view> cleared;
-  for (const StoreBatch& batch : group) {
-    if (!batch.clear_first || !cleared.insert(batch.table).second) continue;
-    for (const Space space : {Space::entries, Space::deletes}) {
-      MDB_dbi database = 0;
-      int code = environment_->database(transaction, batch.table, space, database);
-      if (code == 0) code = mdb_drop(transaction, database, 0);
-      if (code != 0) return code;
-    }
+/// The logs as a process before this one left them.
+void LmdbStore::recover() {
+  for (const std::string& table : tables()) {
+    const auto known = environment_->look(
+        table, [&](MDB_txn* transaction) { return recent(table).recover(transaction); });
+    if (!known) return set_state(DiskState::failed, known.error().text());
   }
-  using Where = LmdbEnvironment::Where;
-  std::optional<LmdbEnvironment::Database> latest;
-  std::string last_key;  // Of the latest database, before this group.
-  for (const Planned& planned : plan(group)) {
-    const Row& row = *planned.row;
+}
+
+RecentRows& LmdbStore::recent(const std::string& table) {
+  return recent_.try_emplace(table, *environment_, table, options_.log_least).first->second;
+}
+
+/// What a group changes in one table.
+struct LmdbStore::Changes {
+  bool clear_first = false, read_back = false;
+  std::vector<Row> copied;  // Of entries and deletes, after what was cleared.
+  std::vector<Row> others;
+  std::size_t bytes = 0;  // Of `copied`.
+
+  void add(const StoreBatch& batch) {
+    if (batch.clear_first) {
+      clear_first = true;
+      copied.clear();
+      bytes = 0;
+    }
+    read_back = batch.read_back;
+    copied.reserve(copied.size() + batch.rows.size());
+    batch.rows.for_each([this](const Row& row) {
+      if (is_copied(row.space)) bytes += row_bytes(row);
+      (is_copied(row.space) ? copied : others).push_back(row);
+    });
+  }
+};
+
+int LmdbStore::write_rows(MDB_txn* transaction, const std::vector<StoreBatch>& group) {
+  for (auto& [table, recent] : recent_) recent.rolled_back();  // This may be another try.
+  std::map<std::string, Changes> by_table;
+  for (const StoreBatch& batch : group) by_table[batch.table].add(batch);
+  for (auto& [table, changes] : by_table) {
+    if (const int code = write_table(transaction, table, changes); code != 0) return code;
+  }
+  return 0;
+}
+
+int LmdbStore::write_table(MDB_txn* transaction, const std::string& table, Changes& changes) {
+  RecentRows& log = recent(table);
+  int code = 0;
+  if (changes.clear_first) code = clear(transaction, table);
+  if (code == 0 && changes.read_back) code = log.fold_all(transaction);
+  bool at_once = false;
+  if (code == 0) code = in_place(transaction, table, changes, at_once);
+  if (code != 0) return code;
+  if (at_once) {
+    code = put_sorted(transaction, table, changes.copied);
+  } else {
+    for (const Row& row : changes.copied) {
+      if (code = log.append(transaction, row); code != 0) return code;
+    }
+    code = log.end_append(transaction);
+    if (code == 0) code = log.fold(transaction, fold_pace * changes.copied.size() + fold_least);
+  }
+  return code == 0 ? put_sorted(transaction, table, changes.others) : code;
+}
+
+int LmdbStore::clear(MDB_txn* transaction, const std::string& table) {
+  for (const Space space : {Space::entries, Space::deletes}) {
     MDB_dbi database = 0;
-    int code = environment_->database(transaction, *planned.table, row.space, database);
-    if (code == 0 && latest != database) {
-      code = LmdbEnvironment::last_key(transaction, database, last_key);
-      latest = database;
+    int code = environment_->database(transaction, table, part_name(space), database);
+    if (code == 0) code = mdb_drop(transaction, database, 0);
+    if (code != 0) return code;
+  }
+  return recent(table).clear(transaction);
+}
+
+int LmdbStore::in_place(MDB_txn* transaction, const std::string& table, const Changes& changes,
+                        bool& yes) {
+  yes = false;
+  if (!recent(table).empty()) return 0;
+  yes = changes.read_back || changes.bytes >= large_row * changes.copied.size();
+  if (yes) return 0;
+  std::size_t rising = 0;
+  for (const Space space : {Space::entries, Space::deletes}) {
+    MDB_dbi database = 0;
+    std::string last;
+    int code = environment_->database(transaction, table, part_name(space), database);
+    if (code == 0) code = LmdbEnvironment::last_key(transaction, database, last);
+    if (code != 0) return code;
+    rising += static_cast<std::size_t>(
+        std::count_if(changes.copied.begin(), changes.copied.end(),
+                      [&](const Row& row) { return row.space == space && row.key > last; }));
+  }
+  yes = rising * 2 > changes.copied.size();
+  return 0;
+}
+
+int LmdbStore::put_sorted(MDB_txn* transaction, const std::string& table, std::vector<Row>& rows) {
+  using Where = LmdbEnvironment::Where;
+  sort_latest(rows);
+  MDB_dbi database = 0;
+  std::string last_key;  // Before this group.
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const Row& row = rows[i];
+    int code = 0;
+    if (i == 0 || rows[i - 1].space != row.space) {
+      code = environment_->database(transaction, table, part_name(row.space), database);
+      if (code == 0) code = LmdbEnvironment::last_key(transaction, database, last_key);
     }
     if (code != 0) return code;
     const Where where = row.key > last_key ? Where::behind_all : Where::anywhere;  // They rise.
@@ -189,6 +257,7 @@ void LmdbStore::write(std::vector<StoreBatch>& group) {
     set_state(DiskState::full, done.error().text());
     if (!wait_for_room()) return;
   }
+  for (auto& [table, recent] : recent_) recent.committed();
   set_state(DiskState::good, "");
   std::vector<StoreAnswer> answers;
   answers.reserve(group.size());

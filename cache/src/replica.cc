@@ -230,7 +230,9 @@ void Replica::apply_remove(const RemoveItem& remove, const Operation& operation)
 }
 
 void Replica::touched(std::string_view key) {
-  if (options_.stores) dirty_keys_.add(key);
+  if (!options_.stores || from_nothing()) return;
+  const bool with_its_bucket = unstored_ != Table::buckets && Table::bucket_of(key) >= unstored_;
+  if (!with_its_bucket) dirty_keys_.add(key);
 }
 
 void Replica::delete_changed(std::string_view key, const Dot& created) {

@@ -188,7 +188,10 @@ class Replica {
   [[nodiscard]] bool dirty() const { return options_.stores && meta_dirty_; }
   /// How many the next batch will have.
   [[nodiscard]] std::size_t rows_to_store() const {
-    return dirty_keys_.size() + dirty_deletes_.size() + journal_rows_.size();
+    return unstored_rows() + dirty_keys_.size() + dirty_deletes_.size() + journal_rows_.size();
+  }
+  [[nodiscard]] bool has_unstored_buckets() const {
+    return options_.stores && unstored_ != Table::buckets && !from_nothing();
   }
   /// All that changed since the last one, and the vector that covers it.
   StoreBatch make_batch(const TableDefinition& definition, std::uint64_t number);
@@ -224,6 +227,10 @@ class Replica {
   void wait_for_predecessor(const Dot& dot, std::string_view encoded);
   void apply_waiting(const OriginId& origin, Timestamp now);
   void touched(std::string_view key);
+  [[nodiscard]] bool is_whole_on_disk() const;
+  [[nodiscard]] std::size_t unstored_rows() const;
+  void add_unstored_buckets(Rows& rows);
+  static void make_row_key(std::string_view key, std::string& row);
   void delete_changed(std::string_view key, const Dot& created);
   void set_path(Path path, std::set<BootId> members);
   void note_members();
@@ -311,7 +318,10 @@ class Replica {
   bool meta_dirty_ = false, clear_first_ = false;
   KeySet dirty_keys_;
   std::vector<std::pair<std::string, Dot>> dirty_deletes_;
-  std::vector<Row> journal_rows_;
+  /// After a copy from nothing: buckets from here on go to disk as they are, whatever changed in
+  /// them.
+  std::uint32_t unstored_ = Table::buckets;
+  std::vector<std::pair<std::string, std::optional<std::string>>> journal_rows_;
   std::map<std::string, std::string> journal_;
   std::vector<std::string> storing_;  // with drops_values: keys of the latest of them, in order
   struct Given {

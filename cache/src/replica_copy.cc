@@ -14,7 +14,6 @@
 #include "table_row.h"
 
 namespace muster::cache {
-
 void Replica::reset_log() {
   log_.clear();
   for (const auto& [origin, sequence] : seen_) log_.raise_floor(origin, sequence);
@@ -31,6 +30,7 @@ void Replica::start_copy(Path path, std::set<BootId> members, const Vector& vect
   befores_.clear();
   waiting_.clear();
   waiting_bytes_ = 0;
+  unstored_ = 0;
   dirty_keys_.clear();
   dirty_deletes_.clear();
   batches_.clear();

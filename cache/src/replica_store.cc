@@ -5,8 +5,8 @@
 //
 // Space::entries is keyed by where the key belongs (4 bytes, table_hash.h) and the encoded key: so
 // a load fills one shard after the other, and a copy, which comes bucket by bucket, is written from
-// front to back.  Space::deletes is keyed by the encoded key followed by 20 bytes of create dot;
-// its value is the stamp (16 bytes).  Space::meta holds "state" (message State).
+// front to back.  Space::deletes is keyed in the same way, followed by 20 bytes of create dot; its
+// value is the stamp (16 bytes).  Space::meta holds "state" (message State).
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -22,7 +22,8 @@
 namespace muster::cache {
 namespace {
 
-constexpr std::uint32_t format_version = 3;
+constexpr std::uint32_t format_version = 4;
+constexpr std::size_t bucket_rows_bytes = std::size_t{4} << 20;
 constexpr std::size_t place_bytes = 4;
 constexpr std::size_t dot_bytes = 20;
 constexpr std::size_t stamp_bytes = 16;
@@ -49,8 +50,7 @@ std::string_view key_of(std::string_view row_key) {
       check_key(key) && read_big_endian(row_key.substr(0, place_bytes)) == place_of(key);
   return good ? key : std::string_view();
 }
-std::string delete_key(std::string_view key, const Dot& created) {
-  std::string row(key);
+std::string delete_key(std::string row, const Dot& created) {
   append_big_endian(row, created.origin.boot.value, 8);
   append_big_endian(row, created.origin.number, 4);
   append_big_endian(row, created.sequence, 8);
@@ -66,6 +66,10 @@ Error broken(std::string_view table, std::string_view what) {
   return bad_input(fmt::format("table {}: {} on disk cannot be read", table, what));
 }
 
+std::optional<std::string_view> some_unless_empty(const std::string& row) {
+  return row.empty() ? std::nullopt : std::optional<std::string_view>(row);
+}
+
 template <class T>
 void sort_unique(std::vector<T>& items) {
   std::sort(items.begin(), items.end());
@@ -76,16 +80,21 @@ void sort_unique(std::vector<T>& items) {
 
 std::string Replica::row_key(std::string_view key) {
   std::string row;
+  make_row_key(key, row);
+  return row;
+}
+
+void Replica::make_row_key(std::string_view key, std::string& row) {
+  row.clear();
   row.reserve(place_bytes + key.size());
   append_big_endian(row, place_of(key), place_bytes);
   row += key;
-  return row;
 }
 
 std::string Replica::encode_state(const TableDefinition& definition) const {
   wire::State state;
   state.set_format(format_version);
-  state.set_complete(!(copying_ && from_nothing_));
+  state.set_complete(is_whole_on_disk());
   to_wire(path_, *state.mutable_path());
   to_wire(members_, *state.mutable_members());
   to_wire(covered(), origins_, *state.mutable_vector());
@@ -102,29 +111,51 @@ StoreBatch Replica::make_batch(const TableDefinition& definition, std::uint64_t 
   assert(options_.stores);
   StoreBatch batch{.table = definition.name, .number = number, .rows = {}};
   batch.clear_first = std::exchange(clear_first_, false);
-  batch.rows.reserve(dirty_keys_.size() + dirty_deletes_.size() + journal_rows_.size() + 1);
+  batch.read_back = options_.drops_values;
   storing_.clear();
+  if (has_unstored_buckets()) add_unstored_buckets(batch.rows);
+  std::string row_key, row;
   dirty_keys_.take([&](std::string key) {
-    std::string row = table_->row(key);
-    std::optional<std::string> value;
-    if (!row.empty()) value = std::move(row);
-    batch.rows.push_back({Space::entries, row_key(key), std::move(value)});
+    make_row_key(key, row_key);
+    row = table_->row(key);
+    batch.rows.add({Space::entries, row_key, some_unless_empty(row)});
     if (options_.drops_values) storing_.push_back(std::move(key));
   });
   sort_unique(dirty_deletes_);
   for (const auto& [key, created] : dirty_deletes_) {
     const Stamp* stamp = deletes_.find(key, created);
-    std::optional<std::string> value;
-    if (stamp != nullptr) value = delete_value(*stamp);
-    batch.rows.push_back({Space::deletes, delete_key(key, created), std::move(value)});
+    row = stamp != nullptr ? delete_value(*stamp) : std::string();
+    batch.rows.add(
+        {Space::deletes, delete_key(Replica::row_key(key), created), some_unless_empty(row)});
   }
-  for (Row& row : journal_rows_) batch.rows.push_back(std::move(row));
-  batch.rows.push_back({Space::meta, "state", encode_state(definition)});
+  for (const auto& [key, value] : journal_rows_) batch.rows.add({Space::journal, key, value});
+  batch.rows.add({Space::meta, "state", encode_state(definition)});
   dirty_deletes_.clear();
   journal_rows_.clear();
-  meta_dirty_ = false;
-  batches_[number] = {covered(), path_.empty() ? 0 : path_.back().id};
+  meta_dirty_ = has_unstored_buckets();
+  batches_[number] = {};
+  if (is_whole_on_disk()) batches_[number] = {covered(), path_.empty() ? 0 : path_.back().id};
   return batch;
+}
+
+/// With the batch that is being made.
+bool Replica::is_whole_on_disk() const { return !from_nothing() && unstored_ == Table::buckets; }
+
+/// In the order in which they lie on disk, as many as do not hold up the loop.
+void Replica::add_unstored_buckets(Rows& rows) {
+  std::string row_key;
+  for (; unstored_ != Table::buckets && rows.bytes() < bucket_rows_bytes; ++unstored_) {
+    table_->scan_rows(unstored_, [&](std::string_view key, std::string_view row) {
+      make_row_key(key, row_key);
+      rows.add({Space::entries, row_key, row});
+      if (options_.drops_values) storing_.emplace_back(key);
+    });
+  }
+}
+
+std::size_t Replica::unstored_rows() const {
+  if (!has_unstored_buckets()) return 0;
+  return table_->count() * (Table::buckets - unstored_) / Table::buckets;
 }
 
 void Replica::stored(std::uint64_t number) {
@@ -156,7 +187,7 @@ void Replica::journal(std::string key, std::optional<std::string> value) {
     journal_.erase(key);
   }
   if (!options_.stores) return;
-  journal_rows_.push_back({Space::journal, std::move(key), std::move(value)});
+  journal_rows_.emplace_back(std::move(key), std::move(value));
   meta_dirty_ = true;
 }
 
@@ -227,12 +258,13 @@ Result<bool> Replica::load(const StoreImage& image, std::string_view table_name,
     clear_first_ = true;
     return false;
   }
+  const bool reads_back = !options_.drops_values || image.reads_back(table_name);
   read_rows = image.for_each(table_name, Space::entries, [&](auto row_key, auto value) {
     const std::string_view key = key_of(row_key);
     broken_row |= key.empty() || !parse_row(value, row_);
     if (broken_row) return;
     for (const Incarnation& each : row_) table_->merge(key, each);
-    if (options_.drops_values) table_->drop_value(key);
+    if (options_.drops_values) reads_back ? table_->drop_value(key) : touched(key);
     for (const Incarnation& each : row_) {
       if (each.values.empty()) parked_touches_.emplace(std::string(key), each.created);
       if (each.values.size() > 1) befores_.emplace(key);
@@ -240,20 +272,24 @@ Result<bool> Replica::load(const StoreImage& image, std::string_view table_name,
   });
   if (!read_rows) return read_rows.error();
   if (broken_row) return broken(table_name, "an entry");
-  read_rows = image.for_each(table_name, Space::deletes, [&](auto key, auto value) {
-    broken_row |= key.size() <= dot_bytes || value.size() != stamp_bytes;
+  read_rows = image.for_each(table_name, Space::deletes, [&](auto row_key, auto value) {
+    broken_row |= row_key.size() <= dot_bytes || value.size() != stamp_bytes;
     if (broken_row) return;
-    const auto dot = key.substr(key.size() - dot_bytes);
+    const auto dot = row_key.substr(row_key.size() - dot_bytes);
+    const std::string_view key = key_of(row_key.substr(0, row_key.size() - dot_bytes));
+    broken_row |= key.empty();
+    if (broken_row) return;
     const Dot created{{BootId{read_big_endian(dot.substr(0, 8))},
                        static_cast<std::uint32_t>(read_big_endian(dot.substr(8, 4)))},
                       read_big_endian(dot.substr(12))};
     const Stamp stamp{read_big_endian(value.substr(0, 8)),
                       BootId{read_big_endian(value.substr(8))}};
-    deletes_.add(key.substr(0, key.size() - dot_bytes), created, stamp);
+    deletes_.add(key, created, stamp);
   });
   if (!read_rows) return read_rows.error();
   if (broken_row) return broken(table_name, "a delete");
   durable_ = seen_;
+  meta_dirty_ |= dirty_keys_.size() != 0;
   reset_log();
   return true;
 }

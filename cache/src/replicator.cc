@@ -300,8 +300,10 @@ void Replicator::make_batch(Now now, bool urgent) {
   const bool possible = replica_.stores() && disk_ != DiskState::failed;
   if (!possible || batch_number_ != stored_number_) return;
   batch_since_ = std::exchange(changed_since_, never);
+  const bool bulk = replica_.has_unstored_buckets();
   StoreBatch batch = replica_.make_batch(definition_, ++batch_number_);
-  batch.urgent = urgent;
+  batch.urgent = urgent || bulk;
+  if (bulk) next_store_ = now.mono;  // The next as soon as this one is stored.
   surroundings_.effects.store(std::move(batch));
 }
 

@@ -16,13 +16,14 @@ void SimDisk::apply(const cache::StoreBatch& batch) {
     spaces[static_cast<std::size_t>(cache::Space::entries)].clear();
     spaces[static_cast<std::size_t>(cache::Space::deletes)].clear();
   }
-  for (const cache::Row& row : batch.rows) {
+  batch.rows.for_each([&](const cache::Row& row) {
     Rows& rows = spaces[static_cast<std::size_t>(row.space)];
+    std::string key(row.key);
     if (row.value)
-      rows.insert_or_assign(row.key, *row.value);
+      rows.insert_or_assign(std::move(key), std::string(*row.value));
     else
-      rows.erase(row.key);
-  }
+      rows.erase(key);
+  });
 }
 
 cache::StoreBatch SimDisk::commit_one() {

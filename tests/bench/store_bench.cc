@@ -54,7 +54,7 @@ class Disk {
         },
         [](DiskState, const std::string&) { std::abort(); });
   }
-  void write(std::vector<Row> batch) {
+  void write(Rows batch) {
     StoreBatch urgent;
     urgent.table = "session";
     urgent.number = ++sent_;
@@ -75,7 +75,15 @@ class Disk {
   std::unique_ptr<LmdbStore> store_;
 };
 
-std::string key_at(std::size_t i) { return fmt::format("session:{:024}", i); }
+/// As the cache makes them: where the key belongs, then the key.
+std::string key_at(std::size_t i) {
+  const auto place = static_cast<std::uint32_t>(i * (UINT64_C(1) << 32) / rows);
+  std::string key(4, '\0');
+  for (int byte = 0; byte < 4; ++byte) {
+    key[static_cast<std::size_t>(byte)] = static_cast<char>(place >> (24 - 8 * byte));
+  }
+  return key + fmt::format("session:{:024}", i);
+}
 
 std::string row_at(std::size_t i) {
   Table one({});
@@ -89,9 +97,9 @@ template <class AnyDisk>
 void fill(AnyDisk& disk, std::size_t batch) {
   const std::string row = row_at(1);
   for (std::size_t from = 0; from < rows; from += batch) {
-    std::vector<Row> some;
+    Rows some;
     for (std::size_t i = from; i < from + batch; ++i) {
-      some.push_back({Space::entries, key_at(i), row});
+      some.add({Space::entries, key_at(i), row});
     }
     disk.write(std::move(some));
   }
@@ -113,7 +121,11 @@ void write_in_key_order(benchmark::State& state) {
   }
   state.SetItemsProcessed(static_cast<std::int64_t>(rows));
 }
-BENCHMARK(write_in_key_order)->Iterations(1)->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK(write_in_key_order)
+    ->Iterations(1)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime()
+    ->MeasureProcessCPUTime();
 
 void read_all(benchmark::State& state) {
   filled().open();
@@ -125,7 +137,11 @@ void read_all(benchmark::State& state) {
     benchmark::DoNotOptimize(read.has_value() ? bytes : 0);
   }
 }
-BENCHMARK(read_all)->Iterations(1)->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK(read_all)
+    ->Iterations(1)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime()
+    ->MeasureProcessCPUTime();
 
 void load_into_a_table(benchmark::State& state) {
   filled().open();
@@ -138,7 +154,11 @@ void load_into_a_table(benchmark::State& state) {
     benchmark::DoNotOptimize(read.has_value() ? table.count() : 0);
   }
 }
-BENCHMARK(load_into_a_table)->Iterations(1)->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK(load_into_a_table)
+    ->Iterations(1)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime()
+    ->MeasureProcessCPUTime();
 
 void overwrite_at_random(benchmark::State& state) {
   Disk& disk = filled();
@@ -146,15 +166,21 @@ void overwrite_at_random(benchmark::State& state) {
   const std::string row = row_at(2);
   std::mt19937_64 random(1);
   for (auto _ : state) {
-    std::vector<Row> some;
+    Rows some;
     for (std::size_t i = 0; i < size; ++i) {
-      some.push_back({Space::entries, key_at(random() % rows), row});
+      some.add({Space::entries, key_at(random() % rows), row});
     }
     disk.write(std::move(some));
   }
   state.SetItemsProcessed(state.iterations() * state.range(0));
 }
-BENCHMARK(overwrite_at_random)->Arg(1)->Arg(100)->Arg(1000)->Arg(10'000)->UseRealTime();
+BENCHMARK(overwrite_at_random)
+    ->Arg(1)
+    ->Arg(100)
+    ->Arg(1000)
+    ->Arg(10'000)
+    ->UseRealTime()
+    ->MeasureProcessCPUTime();
 
 // --- Values on disk alone ----------------------------------------------------------------------
 
@@ -165,9 +191,9 @@ std::size_t resident_anonymous() {
   return (pages - shared) * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
 }
 
-class Rows final : public ValueSource {
+class RowsOnDisk final : public ValueSource {
  public:
-  explicit Rows(const LmdbStore& store) : store_(store) {}
+  explicit RowsOnDisk(const LmdbStore& store) : store_(store) {}
   Result<std::string> row(std::string_view key) const override {
     auto row = store_.read("session", key);
     if (!row) return row.error();
@@ -184,7 +210,7 @@ void keep_values(benchmark::State& state, bool on_disk_alone) {
   ::malloc_trim(0);
   const std::size_t before = resident_anonymous();
   Table table({});
-  table.set_source(std::make_shared<Rows>(filled().store()));
+  table.set_source(std::make_shared<RowsOnDisk>(filled().store()));
   const auto read = filled().store().for_each("session", Space::entries,
                                               [&](std::string_view key, std::string_view value) {
                                                 if (!table.merge_row(key, value)) std::abort();
@@ -202,8 +228,8 @@ void keep_values(benchmark::State& state, bool on_disk_alone) {
 }
 void disc_copies(benchmark::State& state) { keep_values(state, false); }
 void disc_only_copies(benchmark::State& state) { keep_values(state, true); }
-BENCHMARK(disc_only_copies)->Iterations(300'000)->UseRealTime();
-BENCHMARK(disc_copies)->Iterations(300'000)->UseRealTime();
+BENCHMARK(disc_only_copies)->Iterations(300'000)->UseRealTime()->MeasureProcessCPUTime();
+BENCHMARK(disc_copies)->Iterations(300'000)->UseRealTime()->MeasureProcessCPUTime();
 
 // --- LMDB itself -------------------------------------------------------------------------------
 
@@ -223,16 +249,16 @@ class RawDisk {
   RawDisk(const RawDisk&) = delete;
   RawDisk& operator=(const RawDisk&) = delete;
 
-  void write(const std::vector<Row>& batch) {
+  void write(const Rows& batch) {
     MDB_txn* transaction = nullptr;
     MDB_dbi database = 0;
     check(mdb_txn_begin(environment_, nullptr, 0, &transaction));
     check(mdb_dbi_open(transaction, nullptr, 0, &database));
-    for (const Row& row : batch) {
+    batch.for_each([&](const Row& row) {
       MDB_val key{row.key.size(), const_cast<char*>(row.key.data())};
       MDB_val value{row.value->size(), const_cast<char*>(row.value->data())};
       check(mdb_put(transaction, database, &key, &value, 0));
-    }
+    });
     check(mdb_txn_commit(transaction));
   }
 
@@ -251,7 +277,11 @@ void raw_write_in_key_order(benchmark::State& state) {
   }
   state.SetItemsProcessed(static_cast<std::int64_t>(rows));
 }
-BENCHMARK(raw_write_in_key_order)->Iterations(1)->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK(raw_write_in_key_order)
+    ->Iterations(1)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime()
+    ->MeasureProcessCPUTime();
 
 void raw_overwrite_at_random(benchmark::State& state) {
   static std::unique_ptr<RawDisk> disk;
@@ -263,15 +293,21 @@ void raw_overwrite_at_random(benchmark::State& state) {
   const std::string row = row_at(2);
   std::mt19937_64 random(1);
   for (auto _ : state) {
-    std::vector<Row> some;
+    Rows some;
     for (std::size_t i = 0; i < size; ++i) {
-      some.push_back({Space::entries, key_at(random() % rows), row});
+      some.add({Space::entries, key_at(random() % rows), row});
     }
     disk->write(some);
   }
   state.SetItemsProcessed(state.iterations() * state.range(0));
 }
-BENCHMARK(raw_overwrite_at_random)->Arg(1)->Arg(100)->Arg(1000)->Arg(10'000)->UseRealTime();
+BENCHMARK(raw_overwrite_at_random)
+    ->Arg(1)
+    ->Arg(100)
+    ->Arg(1000)
+    ->Arg(10'000)
+    ->UseRealTime()
+    ->MeasureProcessCPUTime();
 
 }  // namespace
 }  // namespace muster::cache

@@ -39,13 +39,13 @@ void MapImage::apply(const StoreBatch& batch) {
     spaces[Space::entries].clear();
     spaces[Space::deletes].clear();
   }
-  for (const Row& row : batch.rows) {
+  batch.rows.for_each([&](const Row& row) {
     if (row.value) {
-      spaces[row.space][row.key] = *row.value;
+      spaces[row.space][std::string(row.key)] = *row.value;
     } else {
-      spaces[row.space].erase(row.key);
+      spaces[row.space].erase(std::string(row.key));
     }
-  }
+  });
 }
 
 Verdict TestHealer::judge(Now, const TableDefinition& table, const Fork& fork) {

@@ -29,6 +29,7 @@ class MapImage final : public StoreImage {
   Result<void> for_each(std::string_view table, Space space, const Visit& visit) const override;
   Result<std::optional<std::string>> read(std::string_view table,
                                           std::string_view key) const override;
+  [[nodiscard]] bool reads_back(std::string_view) const override { return true; }
   void apply(const StoreBatch& batch);
 };
 

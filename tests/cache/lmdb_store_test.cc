@@ -17,6 +17,7 @@
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <map>
 #include <random>
 
 namespace muster::cache {
@@ -93,6 +94,7 @@ class LmdbStoreTest : public testing::Test {
     LmdbStore::Options options;
     options.environment.directory = directory_.path() / "tables";
     options.gather = 1ms;
+    options.log_least = 4'000;  // So it is folded all the time.
     return options;
   }
   Result<std::unique_ptr<LmdbStore>> try_open() { return LmdbStore::open(options(), Log()); }
@@ -129,12 +131,17 @@ class LmdbStoreTest : public testing::Test {
   TemporaryDirectory directory_;
 };
 
-StoreBatch batch_of(std::uint64_t number, std::vector<Row> rows) {
+StoreBatch batch_of(std::uint64_t number, Rows rows) {
   StoreBatch batch;
   batch.table = "session";
   batch.number = number;
   batch.rows = std::move(rows);
   return batch;
+}
+StoreBatch batch_of(std::uint64_t number, std::initializer_list<Row> rows) {
+  Rows copies;
+  for (const Row& row : rows) copies.add(row);
+  return batch_of(number, std::move(copies));
 }
 
 TEST_F(LmdbStoreTest, GivesBackInKeyOrderWhatWasStored) {
@@ -291,10 +298,10 @@ TEST_F(LmdbStoreTest, AFlippedByteIsRefusedOrHarmlessAndNeverACrash) {
   constexpr std::uint64_t seed = 11;
   std::mt19937_64 random(seed);
   for (std::uint64_t number = 1; number <= 8; ++number) {  // Several, so there are free pages too.
-    std::vector<Row> some;
+    Rows some;
     for (int i = 0; i < 200; ++i) {
-      some.push_back({Space::entries, "key" + std::to_string(random() % 400),
-                      std::string(i % 50 == 0 ? 9'000 : 100, static_cast<char>('a' + number))});
+      some.add({Space::entries, "key" + std::to_string(random() % 400),
+                std::string(i % 50 == 0 ? 9'000 : 100, static_cast<char>('a' + number))});
     }
     write({batch_of(number, std::move(some))});
   }
@@ -324,9 +331,9 @@ TEST_F(LmdbStoreTest, AFlippedByteIsRefusedOrHarmlessAndNeverACrash) {
 }
 
 TEST_F(LmdbStoreTest, ATruncatedFileIsRefused) {
-  std::vector<Row> many;
+  Rows many;
   for (int i = 0; i < 5000; ++i) {
-    many.push_back({Space::entries, "key" + std::to_string(i), std::string(300, 'v')});
+    many.add({Space::entries, "key" + std::to_string(i), std::string(300, 'v')});
   }
   write({batch_of(1, std::move(many))});
   const auto length = fs::file_size(data());
@@ -439,11 +446,11 @@ TEST_F(LmdbStoreTest, OnAFullDiskItStopsAndOpensAgainWithAllThatWasAnswered) {
       },
       [](DiskState, const std::string&) { ::_exit(1); });
   for (std::uint64_t number = from;; ++number) {
-    std::vector<Row> rows;
+    Rows rows;
     for (int i = 0; i < 10; ++i) {
-      rows.push_back({Space::entries, "row" + std::to_string(i), std::to_string(number)});
+      rows.add({Space::entries, "row" + std::to_string(i), std::to_string(number)});
     }
-    rows.push_back({Space::journal, std::to_string(number), "j"});
+    rows.add({Space::journal, std::to_string(number), "j"});
     StoreBatch batch = batch_of(number, std::move(rows));
     batch.urgent = number % 3 == 0;
     (*store)->submit(std::move(batch));
@@ -487,15 +494,88 @@ TEST_F(LmdbStoreTest, KilledAtAnyMomentItKeepsWholeBatchesAndAllThatWereAnswered
   }
 }
 
+/// Random batches on a disk and on maps.
+class AnyRows {
+ public:
+  explicit AnyRows(std::uint64_t seed) : random_(seed) {}
+
+  StoreBatch next() {
+    StoreBatch batch = batch_of(++number_, Rows());
+    if (random_() % 40 == 0) {
+      batch.clear_first = true;
+      entries.clear();
+      deletes.clear();
+    }
+    batch.read_back = random_() % 30 == 0;
+    const bool rising = random_() % 10 == 0;
+    for (std::uint64_t rows = random_() % 40; rows-- > 0;) add(batch, rising);
+    return batch;
+  }
+  std::map<std::string, std::string> entries, deletes;
+
+ private:
+  void add(StoreBatch& batch, bool rising) {
+    const bool is_delete = random_() % 8 == 0;
+    const std::string key =
+        rising ? fmt::format("z{:08}", ++risen_) : fmt::format("key number {}", random_() % 300);
+    const Space space = is_delete ? Space::deletes : Space::entries;
+    auto& rows = is_delete ? deletes : entries;
+    if (random_() % 4 == 0) {
+      batch.rows.add({space, key, std::nullopt});
+      rows.erase(key);
+      return;
+    }
+    const std::size_t size = random_() % 60 == 0 ? 9'000 : random_() % 300;
+    const std::string value(size, static_cast<char>('a' + number_ % 26));
+    batch.rows.add({space, key, value});
+    rows[key] = value;
+  }
+  std::mt19937_64 random_;
+  std::uint64_t number_ = 0, risen_ = 0;
+};
+
+TEST_F(LmdbStoreTest, WhateverTheOrderOfRowsTheLastOfEachKeyComesBack) {
+  using Sorted = std::vector<std::pair<std::string, std::string>>;
+  const auto sorted = [](const auto& map) { return Sorted(map.begin(), map.end()); };
+  constexpr std::uint64_t seed = 4;
+  AnyRows any(seed);
+  std::mt19937_64 random(seed);
+  for (int life = 0; life < 60; ++life) {
+    SCOPED_TRACE(fmt::format("seed {} life {}", seed, life));
+    const auto store = open();
+    ASSERT_TRUE(store);
+    ASSERT_EQ(rows(*store, "session", Space::entries), sorted(any.entries));
+    ASSERT_EQ(rows(*store, "session", Space::deletes), sorted(any.deletes));
+    Answers answers;
+    answers.run(*store);
+    const std::size_t batches = random() % 30;
+    bool read_back = store->reads_back("session");
+    for (std::size_t i = 0; i < batches; ++i) {
+      StoreBatch batch = any.next();
+      read_back = batch.read_back;
+      store->submit(std::move(batch));
+      if (random() % 3 == 0) answers.wait_for(i + 1);
+    }
+    answers.wait_for(batches);
+    ASSERT_EQ(rows(*store, "session", Space::entries), sorted(any.entries));
+    ASSERT_EQ(rows(*store, "session", Space::deletes), sorted(any.deletes));
+    if (!read_back) continue;
+    for (const auto& [key, value] : any.entries) {
+      const auto row = store->read("session", key);
+      ASSERT_TRUE(row && *row == value) << key;
+    }
+  }
+}
+
 TEST_F(LmdbStoreTest, AHundredThousandRowsComeBackInOneGo) {
   const auto store = open();
   Answers answers;
   answers.run(*store);
   constexpr int batches = 20;
   for (int batch = 0; batch < batches; ++batch) {
-    std::vector<Row> rows;
+    Rows rows;
     for (int i = 0; i < 5'000; ++i) {
-      rows.push_back(
+      rows.add(
           {Space::entries, fmt::format("session:{:08}", batch * 5'000 + i), std::string(64, 'v')});
     }
     store->submit(batch_of(static_cast<std::uint64_t>(batch) + 1, std::move(rows)));

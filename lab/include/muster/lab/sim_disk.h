@@ -34,6 +34,7 @@ class SimDisk final : public cache::StoreImage {
                         const Visit& visit) const override;
   Result<std::optional<std::string>> read(std::string_view table,
                                           std::string_view key) const override;
+  [[nodiscard]] bool reads_back(std::string_view) const override { return true; }
 
  private:
   using Rows = std::map<std::string, std::string, std::less<>>;
