@@ -53,7 +53,8 @@ class Replica {
   struct Options {
     BootId boot = {};
     std::size_t log_bytes = std::size_t{64} << 20;  ///< Once another node was a member.
-    bool merges = false;                            ///< Every put counts.
+    std::size_t copy_batch_bytes = std::size_t{4} << 20;
+    bool merges = false;        ///< Every put counts.
     Duration keep_deletes{};    ///< So long after they were made, settled or not.
     bool stores = true;         ///< Has a disk.
     bool drops_values = false;  ///< What is durable leaves memory; the table has a source.

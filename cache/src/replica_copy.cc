@@ -14,6 +14,7 @@
 #include "table_row.h"
 
 namespace muster::cache {
+
 void Replica::reset_log() {
   log_.clear();
   for (const auto& [origin, sequence] : seen_) log_.raise_floor(origin, sequence);

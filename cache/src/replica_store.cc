@@ -23,7 +23,6 @@ namespace muster::cache {
 namespace {
 
 constexpr std::uint32_t format_version = 4;
-constexpr std::size_t bucket_rows_bytes = std::size_t{4} << 20;
 constexpr std::size_t place_bytes = 4;
 constexpr std::size_t dot_bytes = 20;
 constexpr std::size_t stamp_bytes = 16;
@@ -144,7 +143,7 @@ bool Replica::is_whole_on_disk() const { return !from_nothing() && unstored_ == 
 /// In the order in which they lie on disk, as many as do not hold up the loop.
 void Replica::add_unstored_buckets(Rows& rows) {
   std::string row_key;
-  for (; unstored_ != Table::buckets && rows.bytes() < bucket_rows_bytes; ++unstored_) {
+  for (; unstored_ != Table::buckets && rows.bytes() < options_.copy_batch_bytes; ++unstored_) {
     table_->scan_rows(unstored_, [&](std::string_view key, std::string_view row) {
       make_row_key(key, row_key);
       rows.add({Space::entries, row_key, row});

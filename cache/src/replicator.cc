@@ -44,6 +44,7 @@ Replicator::Replicator(Surroundings& surroundings, TableDefinition definition)
       definition_(std::move(definition)),
       replica_({.boot = surroundings.fabric.self().boot,
                 .log_bytes = surroundings.options.log_bytes,
+                .copy_batch_bytes = surroundings.options.copy_batch_bytes,
                 .merges = definition_.on_split == OnSplit::merge,
                 .keep_deletes = deletes_bar_puts_for()},
                std::make_shared<Table>(

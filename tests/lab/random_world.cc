@@ -159,6 +159,8 @@ std::string run_any_world(std::uint64_t seed, cache::OnSplit rule) {
   table.writes = writes[random.below(4)];
   if (random.chance(0.25)) table.durability = cache::Durability::sync;
   if (random.chance(0.2)) options.node.cache.log_bytes = 2000;
+  // (Not drawn from `random`: kept seeds stay what they are.)
+  options.node.cache.copy_batch_bytes = seed % 3 == 0 ? 200 : 1000;
   return run_random_world(
       seed, options, faults,
       {.gap = 30ms, .batches = 0.15, .reads = 0.4, .takes = 0.05, .if_present = 0.1});

@@ -115,6 +115,7 @@ struct CacheOptions {
   std::size_t disk_rows_max = 20'000;
   Duration lag_max =
       std::chrono::milliseconds(1500);  ///< A replica slower than this leaves the sync set.
+  std::size_t copy_batch_bytes = std::size_t{4} << 20;  ///< Of a copied table, to disk at a time.
   /// Per table, for those who were away; a table that no other node has ever had keeps little.
   std::size_t log_bytes = std::size_t{64} << 20;
 };

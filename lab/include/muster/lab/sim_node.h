@@ -36,7 +36,8 @@ enum class Crash : std::uint8_t { keep, lose_tail, lose_disk };
 struct SimNodeOptions {
   std::vector<cache::TableDefinition> tables;
   node::NodeOptions node;  ///< Name, boot and address are filled in.
-  cache::CacheOptions cache;
+  /// A copy goes to disk in several batches, although tables are small here.
+  cache::CacheOptions cache = {.copy_batch_bytes = 1000};
   unsplit::UnsplitOptions unsplit;
   bool with_cache = true;
   bool with_healer = true;
