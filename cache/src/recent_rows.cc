@@ -133,7 +133,7 @@ int RecentRows::move(MDB_txn* transaction, const Targets& targets, const Row& ro
 
 int RecentRows::fold(MDB_txn* transaction, std::size_t rows) {
   const std::size_t all = folding().places.size();
-  if (all == 0 || folded_all_) return 0;
+  if (all == 0 || folded_all_ || emptied_) return 0;
   return fold_from(transaction, std::min(all, folded_ + rows));
 }
 

@@ -160,6 +160,10 @@ BENCHMARK(load_into_a_table)
     ->UseRealTime()
     ->MeasureProcessCPUTime();
 
+void any_batch_size(benchmark::internal::Benchmark* each) {
+  each->Arg(1)->Arg(100)->Arg(1000)->Arg(10'000)->UseRealTime()->MeasureProcessCPUTime();
+}
+
 void overwrite_at_random(benchmark::State& state) {
   Disk& disk = filled();
   const auto size = static_cast<std::size_t>(state.range(0));
@@ -174,13 +178,7 @@ void overwrite_at_random(benchmark::State& state) {
   }
   state.SetItemsProcessed(state.iterations() * state.range(0));
 }
-BENCHMARK(overwrite_at_random)
-    ->Arg(1)
-    ->Arg(100)
-    ->Arg(1000)
-    ->Arg(10'000)
-    ->UseRealTime()
-    ->MeasureProcessCPUTime();
+BENCHMARK(overwrite_at_random)->Apply(any_batch_size);
 
 // --- Values on disk alone ----------------------------------------------------------------------
 
@@ -301,13 +299,7 @@ void raw_overwrite_at_random(benchmark::State& state) {
   }
   state.SetItemsProcessed(state.iterations() * state.range(0));
 }
-BENCHMARK(raw_overwrite_at_random)
-    ->Arg(1)
-    ->Arg(100)
-    ->Arg(1000)
-    ->Arg(10'000)
-    ->UseRealTime()
-    ->MeasureProcessCPUTime();
+BENCHMARK(raw_overwrite_at_random)->Apply(any_batch_size);
 
 }  // namespace
 }  // namespace muster::cache

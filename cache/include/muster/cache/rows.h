@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // Rows on their way to a store: one behind the other in a few pieces of memory, so that a row
-// costs a copy of its bytes and nothing else.  A piece is also what a store may keep of them as it
-// is (recent_rows.h).
+// costs a copy of its bytes and nothing else.  The store's log keeps them in the same layout
+// (recent_rows.h).
 //
 // Layout of a row: mark (one byte: the space, and 128 where a value follows), length of the key
 // (2 bytes) and of the value (4 bytes, 0 where there is none), little end first, key, value.
