@@ -7,9 +7,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <span>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -24,6 +27,7 @@ constexpr std::size_t node_bytes = 8;
 constexpr std::size_t key_max = 511;
 constexpr unsigned depth_max = 32;
 constexpr std::uint64_t no_page = ~std::uint64_t{0};
+constexpr std::size_t many_pages = 1000;  ///< Worth a second thread.
 enum PageFlag : std::uint16_t { branch = 1, leaf = 2, overflow = 4 };
 enum NodeFlag : std::uint16_t { big_data = 1, sub_data = 2 };
 
@@ -85,139 +89,197 @@ class Mapped {
   const char* data_ = nullptr;
 };
 
-/// Walks the trees; the first thing that is wrong ends it.
+/// Which pages somebody has; any thread.
+class Used {
+ public:
+  explicit Used(std::uint64_t pages) : words_(pages / 64 + 1) {}
+  /// False: it was taken before.
+  bool take(std::uint64_t page) {
+    const std::uint64_t bit = std::uint64_t{1} << page % 64;
+    return (words_[page / 64].fetch_or(bit, std::memory_order_relaxed) & bit) == 0;
+  }
+
+ private:
+  std::vector<std::atomic<std::uint64_t>> words_;
+};
+
+/// Walks the trees, level by level, a large one on two threads; the first thing that is wrong ends
+/// it.
 class Walk {
  public:
-  Walk(std::string_view file, std::size_t page_size, const Meta& meta)
-      : file_(file), page_size_(page_size), last_page_(meta.last_page) {}
+  Walk(std::string_view file, std::size_t page_size, std::uint64_t last_page)
+      : file_(file), page_size_(page_size), last_page_(last_page), used_(last_page + 1) {}
 
   std::optional<std::string> run(const Meta& meta) {
-    if (last_page_ >= std::uint64_t{1} << 40) return "the number of pages cannot be";
-    used_.assign(last_page_ + 1, false);
-    if (!tree(meta.main, Kind::names) || !tree(meta.free, Kind::free)) return damage_;
-    return std::nullopt;
+    Found names, rest;
+    if (!tree(meta.main, Kind::names, names)) return names.damage;
+    for (const Tree& table : names.tables) {
+      if (!tree(table, Kind::table, rest)) return rest.damage;
+    }
+    tree(meta.free, Kind::free, rest);
+    return rest.damage;
   }
 
  private:
   enum class Kind { names, table, free };
+  using Pages = std::span<const std::uint64_t>;
 
-  bool wrong(std::uint64_t page, std::string_view what) {
-    if (!damage_) damage_ = fmt::format("page {}: {}", page, what);
-    return false;
-  }
+  /// By one thread, in its part of a level.
+  struct Found {
+    std::uint64_t entries = 0;
+    std::vector<std::uint64_t> children;
+    std::vector<Tree> tables;
+    std::optional<std::string> damage;
+
+    bool wrong(std::uint64_t page, std::string_view what) {
+      if (!damage) damage = fmt::format("page {}: {}", page, what);
+      return false;
+    }
+  };
 
   /// `count` pages from `first` are there, and nobody else's.
-  bool take(std::uint64_t first, std::uint64_t count) {
+  bool take(std::uint64_t first, std::uint64_t count, Found& found) {
     if (first < 2 || first > last_page_ || count > last_page_ - first + 1) {
-      return wrong(first, "outside of the file's pages");
+      return found.wrong(first, "outside of the file's pages");
     }
     for (std::uint64_t page = first; page < first + count; ++page) {
-      if (used_[page]) return wrong(page, "used twice");
-      used_[page] = true;
+      if (!used_.take(page)) return found.wrong(page, "used twice");
     }
     return true;
   }
-  bool there(std::uint64_t first, std::uint64_t count) {
+  bool there(std::uint64_t first, std::uint64_t count, Found& found) const {
     const std::uint64_t needed = (first + count) * page_size_;
     if (needed <= file_.size()) return true;
-    return wrong(first, fmt::format("{} of {} bytes are there", file_.size(), needed));
+    return found.wrong(first, fmt::format("{} of {} bytes are there", file_.size(), needed));
   }
 
-  bool tree(const Tree& tree, Kind kind) {
+  bool tree(const Tree& tree, Kind kind, Found& found) {
     constexpr std::uint16_t fixed_map = 1, integer_keys = 8;
     const bool flags_good = kind == Kind::free
                                 ? (tree.flags & (fixed_map | integer_keys)) == integer_keys
                                 : tree.flags == 0;
-    if (!flags_good) return wrong(tree.root, "the kind of its keys cannot be");
+    if (!flags_good) return found.wrong(tree.root, "the kind of its keys cannot be");
     if (tree.root == no_page) return true;
-    if (tree.depth == 0 || tree.depth > depth_max) return wrong(tree.root, "the depth cannot be");
-    std::uint64_t entries = 0;
-    if (!page(tree.root, tree.depth, kind, entries)) return false;
-    return entries == tree.entries || wrong(tree.root, "the number of entries is another");
+    if (tree.depth == 0 || tree.depth > depth_max) {
+      return found.wrong(tree.root, "the depth cannot be");
+    }
+    found.entries = 0;
+    std::vector<std::uint64_t> pages{tree.root};
+    for (unsigned depth = tree.depth; depth > 0; --depth) {
+      found.children.clear();
+      if (!level(pages, depth, kind, found)) return false;
+      pages.swap(found.children);
+    }
+    return found.entries == tree.entries ||
+           found.wrong(tree.root, "the number of entries is another");
   }
 
-  bool page(std::uint64_t number, unsigned depth, Kind kind, std::uint64_t& entries) {
-    if (!take(number, 1) || !there(number, 1)) return false;
+  bool level(Pages pages, unsigned depth, Kind kind, Found& found) {
+    if (pages.size() < many_pages) return part(pages, depth, kind, found);
+    const std::size_t half = pages.size() / 2;
+    Found rest;
+    {
+      const std::jthread other([&] { part(pages.subspan(half), depth, kind, rest); });
+      part(pages.first(half), depth, kind, found);
+    }
+    found.entries += rest.entries;
+    found.children.insert(found.children.end(), rest.children.begin(), rest.children.end());
+    found.tables.insert(found.tables.end(), rest.tables.begin(), rest.tables.end());
+    if (!found.damage) found.damage = std::move(rest.damage);
+    return !found.damage;
+  }
+
+  bool part(Pages pages, unsigned depth, Kind kind, Found& found) {
+    for (const std::uint64_t number : pages) {
+      if (!page(number, depth == 1, kind, found)) return false;
+    }
+    return true;
+  }
+
+  bool page(std::uint64_t number, bool is_leaf, Kind kind, Found& found) {
+    if (!take(number, 1, found) || !there(number, 1, found)) return false;
     const char* start = file_.data() + number * page_size_;
     const auto header = load<PageHeader>(start);
-    const bool is_leaf = depth == 1;
     const bool plain = header.number == number && header.flags == (is_leaf ? leaf : branch) &&
                        header.lower >= header_bytes && header.lower % 2 == 0 &&
                        header.lower <= header.upper && header.upper <= page_size_;
-    if (!plain) return wrong(number, "its header is damaged");
+    if (!plain) return found.wrong(number, "its header is damaged");
     const std::size_t count = (header.lower - header_bytes) / 2;
-    if (count < (is_leaf ? 1U : 2U)) return wrong(number, "it is empty");
+    if (count < (is_leaf ? 1U : 2U)) return found.wrong(number, "it is empty");
     std::string_view before;
     for (std::size_t i = 0; i < count; ++i) {
       const std::size_t offset = load<std::uint16_t>(start + header_bytes + 2 * i);
       if (offset < header.upper || offset + node_bytes > page_size_) {
-        return wrong(number, "an entry lies outside of it");
+        return found.wrong(number, "an entry lies outside of it");
       }
       const auto node = load<Node>(start + offset);
       const std::string_view rest(start + offset + node_bytes, page_size_ - offset - node_bytes);
       if (node.key_size > key_max || node.key_size > rest.size()) {
-        return wrong(number, "a key is too long");
+        return found.wrong(number, "a key is too long");
       }
       const std::string_view key = rest.substr(0, node.key_size);
       const bool ordered = kind == Kind::free || i == 0 || before < key || (!is_leaf && i == 1);
-      if (!ordered) return wrong(number, "its keys are out of order");
+      if (!ordered) return found.wrong(number, "its keys are out of order");
       before = key;
       const std::uint64_t low = node.low | std::uint64_t{node.high} << 16;
-      const bool good = is_leaf
-                            ? entry(number, node, low, rest.substr(node.key_size), kind)
-                            : page(low | std::uint64_t{node.flags} << 32, depth - 1, kind, entries);
-      if (!good) return false;
+      if (!is_leaf) {
+        found.children.push_back(low | std::uint64_t{node.flags} << 32);
+      } else if (!entry(number, node, low, rest.substr(node.key_size), kind, found)) {
+        return false;
+      }
     }
-    if (is_leaf) entries += count;
+    if (is_leaf) found.entries += count;
     return true;
   }
 
   bool entry(std::uint64_t number, const Node& node, std::uint64_t size, std::string_view rest,
-             Kind kind) {
+             Kind kind, Found& found) {
     std::string_view data = rest.substr(0, size);
     if (node.flags == big_data) {
-      if (!big(number, size, rest, data)) return false;
+      if (!big(number, size, rest, data, found)) return false;
     } else if (size > rest.size() || (node.flags & ~sub_data) != 0) {
-      return wrong(number, "a value is damaged");
+      return found.wrong(number, "a value is damaged");
     }
     const bool names_one = node.flags == sub_data;
-    if (names_one && kind != Kind::names) return wrong(number, "an entry is of another kind");
-    if (kind == Kind::free) return free_pages(number, node, data);
+    if (names_one && kind != Kind::names) return found.wrong(number, "an entry is of another kind");
+    if (kind == Kind::free) return free_pages(number, node, data, found);
     if (!names_one) return true;
-    if (data.size() != sizeof(Tree)) return wrong(number, "a table's record is damaged");
-    return tree(load<Tree>(data.data()), Kind::table);
+    if (data.size() != sizeof(Tree)) return found.wrong(number, "a table's record is damaged");
+    found.tables.push_back(load<Tree>(data.data()));
+    return true;
   }
 
-  bool big(std::uint64_t number, std::uint64_t size, std::string_view rest,
-           std::string_view& data) {
-    if (rest.size() < sizeof(std::uint64_t)) return wrong(number, "a value is damaged");
+  bool big(std::uint64_t number, std::uint64_t size, std::string_view rest, std::string_view& data,
+           Found& found) {
+    if (rest.size() < sizeof(std::uint64_t)) return found.wrong(number, "a value is damaged");
     const auto first = load<std::uint64_t>(rest.data());
     const std::uint64_t pages = (header_bytes - 1 + size) / page_size_ + 1;
-    if (!take(first, 1) || !there(first, pages)) return false;
+    if (!take(first, 1, found) || !there(first, pages, found)) return false;
     const char* start = file_.data() + first * page_size_;
     const auto header = load<PageHeader>(start);
     const std::uint64_t said = header.lower | std::uint64_t{header.upper} << 16;
     // More than are needed: a longer value of the same transaction had them before.
     if (header.number != first || header.flags != overflow || said < pages) {
-      return wrong(first, "its header is damaged");
+      return found.wrong(first, "its header is damaged");
     }
-    if (said > 1 && !take(first + 1, said - 1)) return false;
+    if (said > 1 && !take(first + 1, said - 1, found)) return false;
     data = {start + header_bytes, size};
     return true;
   }
 
   /// A list of free pages, from the last to the first.
-  bool free_pages(std::uint64_t number, const Node& node, std::string_view data) {
+  bool free_pages(std::uint64_t number, const Node& node, std::string_view data, Found& found) {
     const auto word = [&](std::size_t at) {
       return load<std::uint64_t>(data.data() + at * sizeof(std::uint64_t));
     };
     const std::size_t words = data.size() / sizeof(std::uint64_t);
     if (node.key_size != sizeof(std::uint64_t) || words == 0 || word(0) > words - 1) {
-      return wrong(number, "a list of free pages is damaged");
+      return found.wrong(number, "a list of free pages is damaged");
     }
     for (std::uint64_t i = 1; i <= word(0); ++i) {
-      if (i > 1 && word(i) >= word(i - 1)) return wrong(number, "free pages are out of order");
-      if (!take(word(i), 1)) return false;
+      if (i > 1 && word(i) >= word(i - 1))
+        return found.wrong(number, "free pages are out of order");
+      if (!take(word(i), 1, found)) return false;
     }
     return true;
   }
@@ -225,8 +287,7 @@ class Walk {
   std::string_view file_;
   std::size_t page_size_;
   std::uint64_t last_page_;
-  std::vector<bool> used_;
-  std::optional<std::string> damage_;
+  Used used_;
 };
 
 bool is_meta(const Meta& meta) { return meta.magic == magic && meta.version == data_version; }
@@ -260,7 +321,10 @@ Result<std::optional<std::string>> find_damage(const std::filesystem::path& data
     return std::optional<std::string>("the meta pages do not follow one another");
   }
   const Meta& latest = second.transaction > first.transaction ? second : first;
-  return Walk(file, page_size, latest).run(latest);
+  if (latest.last_page >= std::uint64_t{1} << 40) {
+    return std::optional<std::string>("the number of pages cannot be");
+  }
+  return Walk(file, page_size, latest.last_page).run(latest);
 }
 
 }  // namespace muster::cache

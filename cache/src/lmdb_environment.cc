@@ -19,6 +19,7 @@
 #include <utility>
 
 #include "lmdb_check.h"
+#include "read_ahead.h"
 
 namespace muster::cache {
 namespace {
@@ -32,6 +33,8 @@ constexpr std::size_t ahead_least = std::size_t{1} << 20;
 constexpr std::size_t ahead_most = std::size_t{64} << 20;
 /// Where the disk has no room for that, less will do, down to this.
 constexpr std::size_t step_least = std::size_t{64} << 10;
+/// So many are worth a thread that reads ahead.
+constexpr std::size_t many_rows = 2000;
 
 std::string database_name(std::string_view table, std::string_view part) {
   return fmt::format("{}.{}", table, part);
@@ -350,13 +353,18 @@ bool LmdbEnvironment::find(std::string_view table, std::string_view part,
 }
 
 int LmdbEnvironment::each(MDB_txn* transaction, Database database, const StoreImage::Visit& visit) {
-  bool good = true;
-  const int code = each_row(transaction, database, [&](const MDB_val& key, const MDB_val& value) {
-    const auto bytes = checked(view_of(key), view_of(value));
-    good = good && bytes;
-    if (good) visit(view_of(key), *bytes);
-  });
-  return good ? code : MDB_CORRUPTED;
+  MDB_stat stat{};
+  if (const int code = mdb_stat(transaction, database, &stat); code != 0) return code;
+  const auto find = [&](const UseRow& found) {
+    bool good = true;
+    const int code = each_row(transaction, database, [&](const MDB_val& key, const MDB_val& value) {
+      const auto bytes = checked(view_of(key), view_of(value));
+      good = good && bytes;
+      if (good) found(view_of(key), *bytes);
+    });
+    return good ? code : MDB_CORRUPTED;
+  };
+  return stat.ms_entries < many_rows ? find(visit) : read_ahead(find, visit);
 }
 
 int LmdbEnvironment::get(MDB_txn* transaction, Database database, std::string_view key,

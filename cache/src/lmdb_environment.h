@@ -77,7 +77,8 @@ class LmdbEnvironment {
   // Within commit() or look().
   /// False: it was not there at the last commit.
   bool find(std::string_view table, std::string_view part, Database& database) const;
-  /// In key order; MDB_CORRUPTED where a row is not what was put.
+  /// In key order; MDB_CORRUPTED where a row is not what was put.  Where there are many another
+  /// thread reads ahead: `visit`, on this one, leaves the transaction alone.
   static int each(MDB_txn* transaction, Database database, const StoreImage::Visit& visit);
   static int get(MDB_txn* transaction, Database database, std::string_view key,
                  std::string_view& value);

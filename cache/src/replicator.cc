@@ -102,6 +102,7 @@ void Replicator::start(Now now) {
     detail_ = "looking for a member that runs it";
   }
   for (const node::Member& peer : surroundings_.fabric.connected()) connected(now, peer);
+  progress(now);
 }
 
 RemoteCopy* Replicator::copy_of(BootId boot) {
