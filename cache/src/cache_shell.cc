@@ -39,6 +39,7 @@ Cache::Impl::Impl(node::Node& node, CacheSettings settings, Log log)
 asio::awaitable<Result<void>> Cache::Impl::open() {
   if (machine_) co_return Result<void>();
   if (auto opened = open_store(); !opened) co_return opened;
+  if (store_) heap_.expect();
   if (auto opened = open_machine(); !opened) {
     store_.reset();
     co_return opened;
@@ -232,6 +233,7 @@ void Cache::Impl::end_of_turn(Now at) {
   machine_->flush(at);
   publish(at);
   arm();
+  heap_.look();
 }
 
 void Cache::Impl::publish(Now at) {

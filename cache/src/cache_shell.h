@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "heap_ahead.h"
 #include "lmdb_store.h"
 #include "local_tables.h"
 #include "muster/cache/cache.h"
@@ -143,6 +144,7 @@ class Cache::Impl final : public CacheEffects, public std::enable_shared_from_th
   std::size_t batches_out_ = 0;
   DiskState disk_ = DiskState::good;
   Life life_ = Life::idle;
+  HeapAhead heap_;
 };
 
 /// Keeps the executor that its completion belongs to at work.

@@ -157,6 +157,8 @@ class Replica {
   /// With what is here, compared with the sender's bucket by bucket; also when a copy goes on from
   /// another sender.
   void start_compare(const Vector& vector, const Origins& origins);
+  /// So many entries of this bucket are about to be installed.
+  void expect(std::uint32_t bucket, std::size_t entries);
   /// True when the key was not here.
   bool install(std::string_view key, std::string_view row, const Vector& sender);
   void install_delete(std::string_view key, const Dot& created, const Stamp& stamp);

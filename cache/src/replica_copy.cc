@@ -85,6 +85,10 @@ void Replica::start_compare(const Vector& vector, const Origins& origins) {
   for (const OriginId& origin : waiting) apply_waiting(origin, Timestamp{});
 }
 
+void Replica::expect(std::uint32_t bucket, std::size_t entries) {
+  if (entries > table_->bucket_count(bucket)) table_->reserve(bucket, entries);
+}
+
 void Replica::install_delete(std::string_view key, const Dot& created, const Stamp& stamp) {
   if (table_->remove(key, created)) touched(key);
   if (!parked_touches_.empty()) parked_touches_.erase({std::string(key), created});

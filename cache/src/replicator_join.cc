@@ -18,6 +18,8 @@ constexpr Duration elders_within = std::chrono::seconds(2);
 constexpr Duration info_within = std::chrono::seconds(1);
 constexpr std::size_t ranges_in_flight = 4;
 constexpr std::size_t message_bytes = std::size_t{256} << 10;
+/// A bucket begins in a message that is no fuller than this: few come in two parts, which costs.
+constexpr std::size_t begun_message_bytes = message_bytes / 2;
 constexpr std::size_t entries_per_request = 4000;
 
 }  // namespace
@@ -247,7 +249,7 @@ class CopySender {
   }
 
   void bucket(std::uint32_t number, bool same) {
-    if (message_.size() > message_bytes) finish();
+    if (message_.size() > begun_message_bytes) finish();
     part_.begin(number, same);
     if (!same) {
       replica_.table().scan_rows(number, [&](std::string_view key, std::string_view row) {
@@ -342,6 +344,7 @@ void Replicator::install(const BucketPart& part, const Vector& sender) {
   for (const BucketPart::Deleted& deleted : part.deletes) {
     replica_.install_delete(deleted.key, deleted.created, deleted.stamp);
   }
+  replica_.expect(part.number, part.entries.size());
   std::size_t fresh = 0;
   for (const auto& [key, row] : part.entries) fresh += replica_.install(key, row, sender) ? 1 : 0;
   const bool whole = part.last && !copying_->keys.contains(part.number);

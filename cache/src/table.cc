@@ -222,6 +222,10 @@ std::size_t Table::bucket_count(std::uint32_t bucket) const {
   return impl_->content().bucket_count(bucket);
 }
 
+void Table::reserve(std::uint32_t bucket, std::size_t entries) {
+  impl_->content().reserve(bucket, entries);
+}
+
 bool Table::put(std::string_view key, const Dot& created, const ValueRegister& value) {
   return impl_->put(key, created, value);
 }

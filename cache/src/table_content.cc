@@ -194,6 +194,11 @@ std::size_t TableContent::bucket_count(std::uint32_t bucket) const {
   return shards_[bucket].count();
 }
 
+void TableContent::reserve(std::uint32_t bucket, std::size_t entries) {
+  assert(bucket < Table::buckets);
+  shards_[bucket].reserve(entries);
+}
+
 // --- What keeps everything in step -------------------------------------------------------------
 
 void TableContent::account(std::ptrdiff_t entries, std::ptrdiff_t bytes) {

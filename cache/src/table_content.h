@@ -55,6 +55,7 @@ class TableContent {
   void scan_bucket(std::uint32_t bucket, const Table::Visit& visit) const;
   void scan_rows(std::uint32_t bucket, const Table::VisitRow& visit) const;
   [[nodiscard]] std::size_t bucket_count(std::uint32_t bucket) const;
+  void reserve(std::uint32_t bucket, std::size_t entries);
   [[nodiscard]] Expiry next_expiry() const { return wheel_.next(); }
   [[nodiscard]] Table::Digest digest() const { return total_; }
   [[nodiscard]] Table::Digest bucket_digest(std::uint32_t bucket) const;

@@ -11,6 +11,8 @@
 namespace muster::cache {
 namespace {
 
+constexpr std::uint32_t slots_in_line = 8;
+
 void pause_a_little(unsigned round) {
   constexpr unsigned spins = 64;
   if (round < spins) {
@@ -94,10 +96,14 @@ void Shard::resize(std::uint32_t capacity) {
   delete[] old;
 }
 
+void Shard::reserve(std::size_t count) {
+  const std::size_t needed = (count * 5 / 4 + slots_in_line) / slots_in_line * slots_in_line;
+  if (needed > capacity()) resize(static_cast<std::uint32_t>(needed));
+}
+
 void Shard::insert(std::uint32_t tag, Entry::Owned entry) {
-  constexpr std::uint32_t line = 8;  // Slots in a cache line.
   const std::uint32_t size = capacity();
-  if ((count_ + 1) * 5 > size * 4) resize(size + std::max(line, size / 4 / line * line));
+  if ((count_ + 1) * 5 > size * 4) resize(size + std::max(slots_in_line, size / 4 / slots_in_line * slots_in_line));
   const auto address = reinterpret_cast<std::uintptr_t>(entry.release());
   assert(address >> 48 == 0);
   const std::scoped_lock guard(lock);

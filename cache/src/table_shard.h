@@ -65,6 +65,8 @@ class Shard {
   void prefetch_entries(std::uint32_t tag) const;
 
   // The owner.  These lock where they must.
+  /// Room for so many in all.
+  void reserve(std::size_t count);
   void insert(std::uint32_t tag, Entry::Owned entry);
   /// The old entry is handed back: links lead to it, and it is freed without the lock.
   [[nodiscard]] Entry::Owned replace(const Slot* slot, Entry::Owned entry);

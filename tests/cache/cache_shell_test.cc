@@ -27,7 +27,7 @@ using namespace std::chrono_literals;
 class Host {
  public:
   Host(Loop& loop, std::string_view name, std::filesystem::path directory = {},
-       Durability durability = Durability::async)
+       Durability durability = Durability::async, bool others_may_come = true)
       : node(loop, settings_of(name)) {
     TableDefinition table;
     table.storage = directory.empty() ? Storage::ram_copies : Storage::disc_copies;
@@ -36,6 +36,7 @@ class Host {
     settings.tables = {table};
     settings.directory = std::move(directory);
     settings.machine.start_alone_after = 200ms;
+    settings.machine.others_may_come = others_may_come;
     cache.emplace(node.node(), std::move(settings), node.book.log());
   }
   ~Host() { stop(); }
@@ -202,6 +203,20 @@ TEST(CacheShell, ARestartAloneFindsWhatWasWritten) {
   EXPECT_EQ(again.get("k199"), "v199");
   EXPECT_EQ(again.cache->table("session")->count(), 199u);
   EXPECT_EQ(again.run(again.cache->status()).front().detail.substr(0, 5), "alone");
+}
+
+TEST(CacheShell, WhereNobodyMayComeARestartIsReadyWhenItHasStarted) {
+  Loop loop;
+  TempDir directory;
+  for (const bool again : {false, true}) {
+    Host a(loop, "a@127.0.0.1", directory / "a", Durability::async, false);
+    ASSERT_TRUE(a.start());
+    if (again) {
+      EXPECT_EQ(a.run(a.cache->status()).front().readiness, Readiness::ready);
+    }
+    ASSERT_TRUE(a.ready());
+    ASSERT_TRUE(a.put("k", "v"));
+  }
 }
 
 TEST(CacheShell, KeysOfPartsAreListedByPatternInOrderAlsoAfterARestart) {

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// The store on a real disk: what was answered is there after reopening, whole batches only, and
-// every bad directory is refused with a sentence.
-#include "lmdb_store.h"
-
+// The store on a real disk: what was answered is there after reopening, whole batches only.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <lmdb.h>
@@ -20,6 +17,8 @@
 #include <map>
 #include <random>
 
+#include "store_fixture.h"
+
 namespace muster::cache {
 namespace {
 
@@ -29,120 +28,6 @@ using testing::IsEmpty;
 using testing::Pair;
 using namespace std::chrono_literals;
 namespace fs = std::filesystem;
-
-class TemporaryDirectory {
- public:
-  TemporaryDirectory() {
-    std::string name = (fs::temp_directory_path() / "muster_store_XXXXXX").string();
-    path_ = ::mkdtemp(name.data());
-  }
-  ~TemporaryDirectory() { fs::remove_all(path_); }
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-  [[nodiscard]] const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
-
-/// Waits, off the storage thread, for what a store says.
-class Answers {
- public:
-  void run(LmdbStore& store) {
-    store.run(
-        [this](std::vector<StoreAnswer> answers) {
-          const std::scoped_lock lock(mutex_);
-          for (StoreAnswer& answer : answers) all_.push_back(std::move(answer));
-          changed_.notify_all();
-        },
-        [this](DiskState state, const std::string&) {
-          const std::scoped_lock lock(mutex_);
-          states_.push_back(state);
-          changed_.notify_all();
-        });
-  }
-  std::vector<StoreAnswer> wait_for(std::size_t count) {
-    std::unique_lock lock(mutex_);
-    EXPECT_TRUE(changed_.wait_for(lock, 30s, [&] { return all_.size() >= count; }));
-    return all_;
-  }
-  /// Until `count` batches are answered or the disk takes no more; the number answered.
-  std::size_t wait_while_good(std::size_t count) {
-    std::unique_lock lock(mutex_);
-    const auto over = [&] { return all_.size() >= count || !is_good(); };
-    EXPECT_TRUE(changed_.wait_for(lock, 30s, over));
-    return all_.size();
-  }
-  std::vector<DiskState> states() {
-    const std::scoped_lock lock(mutex_);
-    return states_;
-  }
-
- private:
-  [[nodiscard]] bool is_good() const {
-    return states_.empty() || states_.back() == DiskState::good;
-  }
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::vector<StoreAnswer> all_;
-  std::vector<DiskState> states_;
-};
-
-class LmdbStoreTest : public testing::Test {
- protected:
-  LmdbStore::Options options() const {
-    LmdbStore::Options options;
-    options.environment.directory = directory_.path() / "tables";
-    options.gather = 1ms;
-    options.log_least = 4'000;  // So it is folded all the time.
-    return options;
-  }
-  Result<std::unique_ptr<LmdbStore>> try_open() { return LmdbStore::open(options(), Log()); }
-  std::unique_ptr<LmdbStore> open() {
-    auto store = try_open();
-    EXPECT_TRUE(store) << (store ? "" : store.error().text());
-    return store ? std::move(*store) : nullptr;
-  }
-  std::string refusal() {
-    auto store = try_open();
-    return store ? "opened" : store.error().text();
-  }
-  /// Writes the batches and ends; all of them must be answered well.
-  void write(std::vector<StoreBatch> batches) {
-    const auto store = open();
-    ASSERT_TRUE(store);
-    Answers answers;
-    answers.run(*store);
-    for (StoreBatch& batch : batches) store->submit(std::move(batch));
-    answers.wait_for(batches.size());
-    store->stop();
-  }
-  static std::vector<std::pair<std::string, std::string>> rows(const LmdbStore& store,
-                                                               std::string_view table,
-                                                               Space space) {
-    std::vector<std::pair<std::string, std::string>> rows;
-    EXPECT_TRUE(store.for_each(table, space, [&](std::string_view key, std::string_view value) {
-      rows.emplace_back(key, value);
-    }));
-    return rows;
-  }
-  fs::path data() const { return directory_.path() / "tables" / "data.mdb"; }
-
-  TemporaryDirectory directory_;
-};
-
-StoreBatch batch_of(std::uint64_t number, Rows rows) {
-  StoreBatch batch;
-  batch.table = "session";
-  batch.number = number;
-  batch.rows = std::move(rows);
-  return batch;
-}
-StoreBatch batch_of(std::uint64_t number, std::initializer_list<Row> rows) {
-  Rows copies;
-  for (const Row& row : rows) copies.add(row);
-  return batch_of(number, std::move(copies));
-}
 
 TEST_F(LmdbStoreTest, GivesBackInKeyOrderWhatWasStored) {
   write({batch_of(1, {{Space::entries, "b", "2"},
@@ -247,114 +132,6 @@ TEST_F(LmdbStoreTest, FilesAndDirectoryAreForTheOwnerAlone) {
   EXPECT_EQ(status.st_mode & 0777u, 0600u);
   ASSERT_EQ(::stat(data().parent_path().c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0777u, 0700u);
-}
-
-TEST_F(LmdbStoreTest, ASecondOpenerIsTurnedAway) {
-  const auto store = open();
-  EXPECT_THAT(refusal(), HasSubstr("is in use by another process"));
-}
-
-TEST_F(LmdbStoreTest, AFileThatIsNotLmdbIsRefused) {
-  fs::create_directories(data().parent_path());
-  std::ofstream(data()) << std::string(10'000, 'x');
-  EXPECT_THAT(refusal(), HasSubstr("is not an LMDB file"));
-}
-
-TEST_F(LmdbStoreTest, AnotherProgramsDataIsRefused) {
-  fs::create_directories(data().parent_path());
-  MDB_env* environment = nullptr;
-  MDB_txn* transaction = nullptr;
-  MDB_dbi database = 0;
-  mdb_env_create(&environment);
-  ASSERT_EQ(mdb_env_open(environment, data().parent_path().c_str(), 0, 0600), 0);
-  mdb_txn_begin(environment, nullptr, 0, &transaction);
-  mdb_dbi_open(transaction, nullptr, 0, &database);
-  MDB_val key{3, const_cast<char*>("key")};
-  mdb_put(transaction, database, &key, &key, 0);
-  ASSERT_EQ(mdb_txn_commit(transaction), 0);
-  mdb_env_close(environment);
-  EXPECT_THAT(refusal(), HasSubstr("belongs to another program"));
-}
-
-TEST_F(LmdbStoreTest, ANewerFormatIsRefused) {
-  open().reset();
-  MDB_env* environment = nullptr;
-  MDB_txn* transaction = nullptr;
-  MDB_dbi database = 0;
-  mdb_env_create(&environment);
-  mdb_env_set_maxdbs(environment, 4);
-  ASSERT_EQ(mdb_env_open(environment, data().parent_path().c_str(), 0, 0600), 0);
-  mdb_txn_begin(environment, nullptr, 0, &transaction);
-  ASSERT_EQ(mdb_dbi_open(transaction, "muster", 0, &database), 0);
-  MDB_val key{6, const_cast<char*>("format")};
-  MDB_val value{1, const_cast<char*>("9")};
-  mdb_put(transaction, database, &key, &value, 0);
-  ASSERT_EQ(mdb_txn_commit(transaction), 0);
-  mdb_env_close(environment);
-  EXPECT_THAT(refusal(), HasSubstr("has format 9, written by a newer muster"));
-}
-
-TEST_F(LmdbStoreTest, AFlippedByteIsRefusedOrHarmlessAndNeverACrash) {
-  constexpr std::uint64_t seed = 11;
-  std::mt19937_64 random(seed);
-  for (std::uint64_t number = 1; number <= 8; ++number) {  // Several, so there are free pages too.
-    Rows some;
-    for (int i = 0; i < 200; ++i) {
-      some.add({Space::entries, "key" + std::to_string(random() % 400),
-                std::string(i % 50 == 0 ? 9'000 : 100, static_cast<char>('a' + number))});
-    }
-    write({batch_of(number, std::move(some))});
-  }
-  const auto good = rows(*open(), "session", Space::entries);
-  std::string file(fs::file_size(data()), '\0');
-  std::ifstream(data()).read(file.data(), static_cast<std::streamsize>(file.size()));
-  int refused = 0, harmless = 0;
-  for (int round = 0; round < 500; ++round) {
-    const std::size_t place = random() % file.size();
-    std::string flipped = file;
-    flipped[place] = static_cast<char>(flipped[place] ^ (1 << random() % 8));
-    std::ofstream(data()).write(flipped.data(), static_cast<std::streamsize>(flipped.size()));
-    SCOPED_TRACE("seed " + std::to_string(seed) + " byte " + std::to_string(place));
-    auto store = try_open();
-    std::vector<std::pair<std::string, std::string>> read;
-    if (!store || !(*store)->for_each("session", Space::entries, [&](auto key, auto value) {
-          read.emplace_back(key, value);
-        })) {
-      ++refused;
-      continue;
-    }
-    ++harmless;
-    EXPECT_TRUE(read == good);
-  }
-  EXPECT_GT(refused, 80);
-  EXPECT_GT(harmless, 20);
-}
-
-TEST_F(LmdbStoreTest, ATruncatedFileIsRefused) {
-  Rows many;
-  for (int i = 0; i < 5000; ++i) {
-    many.add({Space::entries, "key" + std::to_string(i), std::string(300, 'v')});
-  }
-  write({batch_of(1, std::move(many))});
-  const auto length = fs::file_size(data());
-  for (const auto part : {length / 2, length * 9 / 10}) {
-    fs::resize_file(data(), part);
-    EXPECT_THAT(refusal(), HasSubstr("data.mdb is damaged")) << part << " of " << length;
-  }
-  fs::resize_file(data(), 100);
-  EXPECT_THAT(refusal(),
-              testing::AnyOf(HasSubstr("is not an LMDB file"), HasSubstr("cannot open")));
-}
-
-TEST_F(LmdbStoreTest, ADirectoryThatCannotBeWrittenIsRefused) {
-  if (::geteuid() == 0) {
-    // Root writes everywhere; a file in the place of the directory will do.
-    std::ofstream(data().parent_path()) << "file";
-  } else {
-    fs::create_directories(data().parent_path());
-    ::chmod(data().parent_path().c_str(), 0500);
-  }
-  EXPECT_NE(refusal(), "opened");
 }
 
 /// A file system of 2 MiB in memory; gone with it.

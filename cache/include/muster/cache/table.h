@@ -130,6 +130,8 @@ class Table {
   using VisitRow = std::function<void(std::string_view key, std::string_view row)>;
   void scan_rows(std::uint32_t bucket, const VisitRow& visit) const;
   [[nodiscard]] std::size_t bucket_count(std::uint32_t bucket) const;
+  /// Room in this bucket for so many entries in all.
+  void reserve(std::uint32_t bucket, std::size_t entries);
 
   // Changes, on the owner's thread.  Each is idempotent; true when something changed.
   bool put(std::string_view key, const Dot& created, const ValueRegister& value);
