@@ -57,15 +57,18 @@ void HeapAhead::work(const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
   while (changed_.wait(lock, stop, [this] { return growing_; })) {
     growing_ = false;
-    lock.unlock();
-    for (auto grew = Clock::now(); !stop.stop_requested() && Clock::now() - grew < quiet_after;) {
-      if (touch_next()) {
+    Clock::time_point grew = Clock::now();
+    while (!stop.stop_requested() && Clock::now() - grew < quiet_after) {
+      lock.unlock();
+      const bool touched = touch_next();
+      lock.lock();
+      if (touched) {
         grew = Clock::now();
       } else {
-        std::this_thread::sleep_for(often);
+        changed_.wait_for(lock, stop, often, [this] { return growing_; });
+        growing_ = false;
       }
     }
-    lock.lock();
   }
 }
 

@@ -8,6 +8,7 @@
 #include <deque>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "table_hash.h"
 
@@ -20,7 +21,7 @@ class KeySet {
   KeySet& operator=(const KeySet&) = delete;
 
   void add(std::string_view key) {
-    if (!known_.contains(key)) known_.insert(keys_.emplace_back(key));
+    if (!known_.insert(keys_.emplace_back(key)).second) keys_.pop_back();
   }
   [[nodiscard]] bool contains(std::string_view key) const { return known_.contains(key); }
   [[nodiscard]] std::size_t size() const { return keys_.size(); }
@@ -28,12 +29,10 @@ class KeySet {
     known_.clear();
     keys_.clear();
   }
-  /// Hands each key over, and is empty then.
-  template <class Take>  // (std::string)
-  void take(const Take& take) {
+  /// All of them; none is left.
+  [[nodiscard]] std::deque<std::string> take() {
     known_.clear();
-    for (std::string& key : keys_) take(std::move(key));
-    keys_.clear();
+    return std::exchange(keys_, {});
   }
 
  private:

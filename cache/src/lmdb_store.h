@@ -52,8 +52,8 @@ class LmdbStore final : public StoreImage {
   struct Options {
     LmdbEnvironment::Options environment;
     Duration gather = std::chrono::milliseconds(10);
-    std::size_t gather_rows = 20'000;              ///< More than these are not waited for.
-    std::size_t log_least = std::size_t{8} << 20;  ///< A smaller log of recent rows is left alone.
+    std::size_t gather_rows = 20'000;               ///< More than these are not waited for.
+    std::size_t log_least = std::size_t{32} << 20;  ///< A smaller log of recent rows is left alone.
     Duration full_retry = std::chrono::milliseconds(500);
   };
   using Answer = std::function<void(std::vector<StoreAnswer>)>;

@@ -162,6 +162,17 @@ void encode(const Operation& operation, std::string& out) {
   encode_items(operation, out);
 }
 
+std::string_view first_key(std::string_view bytes) {
+  constexpr std::uint32_t puts_field = 6, key_field = 1;
+  Reader reader(bytes);
+  while (reader.next()) {
+    if (reader.field() != puts_field) continue;
+    Reader put(reader.bytes());
+    return put.next() && put.field() == key_field ? put.bytes() : std::string_view();
+  }
+  return {};
+}
+
 Result<void> decode(std::string_view bytes, Operation& operation) {
   operation.dot = {};
   operation.stamp = {};

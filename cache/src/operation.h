@@ -55,6 +55,9 @@ struct Operation {
 /// Appends to `out`.
 void encode(const Operation& operation, std::string& out);
 
+/// The first key that a put in it names, for who looks ahead; empty: none.
+std::string_view first_key(std::string_view bytes);
+
 /// Into `operation`, whose capacity is reused.  Refuses what no origin would have made: no dot, no
 /// items, keys or values beyond their limits, puts mixed with removals.
 Result<void> decode(std::string_view bytes, Operation& operation);

@@ -16,6 +16,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -233,6 +234,7 @@ class Replica {
   [[nodiscard]] bool is_whole_on_disk() const;
   [[nodiscard]] std::size_t unstored_rows() const;
   void add_unstored_buckets(Rows& rows);
+  void prefetch(const std::deque<std::string>& keys, std::size_t from) const;
   static void make_row_key(std::string_view key, std::string& row);
   void delete_changed(std::string_view key, const Dot& created);
   void set_path(Path path, std::set<BootId> members);

@@ -10,8 +10,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <cstring>
+#include <deque>
 
 #include "key_check.h"
 #include "replica.h"
@@ -106,6 +108,13 @@ std::string Replica::encode_state(const TableDefinition& definition) const {
   return state.SerializeAsString();
 }
 
+void Replica::prefetch(const std::deque<std::string>& keys, std::size_t from) const {
+  std::array<std::string_view, Table::prefetched_together> next;
+  const std::size_t count = std::min(next.size(), keys.size() - from);
+  std::copy_n(keys.begin() + static_cast<std::ptrdiff_t>(from), count, next.begin());
+  table_->prefetch({next.data(), count});
+}
+
 StoreBatch Replica::make_batch(const TableDefinition& definition, std::uint64_t number) {
   assert(options_.stores);
   StoreBatch batch{.table = definition.name, .number = number, .rows = {}};
@@ -114,12 +123,14 @@ StoreBatch Replica::make_batch(const TableDefinition& definition, std::uint64_t 
   storing_.clear();
   if (has_unstored_buckets()) add_unstored_buckets(batch.rows);
   std::string row_key, row;
-  dirty_keys_.take([&](std::string key) {
-    make_row_key(key, row_key);
-    row = table_->row(key);
+  std::deque<std::string> keys = dirty_keys_.take();
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    if (i % Table::prefetched_together == 0) prefetch(keys, i);
+    make_row_key(keys[i], row_key);
+    table_->row(keys[i], row);
     batch.rows.add({Space::entries, row_key, some_unless_empty(row)});
-    if (options_.drops_values) storing_.push_back(std::move(key));
-  });
+    if (options_.drops_values) storing_.push_back(std::move(keys[i]));
+  }
   sort_unique(dirty_deletes_);
   for (const auto& [key, created] : dirty_deletes_) {
     const Stamp* stamp = deletes_.find(key, created);

@@ -153,6 +153,7 @@ class Replicator final : private ReplicaListener {
   void keep_values_where_asked();
 
   // replicator_stream.cc: live stream, relays, acknowledgements
+  void prefetch(std::span<const std::string_view> operations) const;
   void receive_operations(Now now, const node::Member& from,
                           std::span<const std::string_view> operations, bool live);
   void receive_acks(Now now, const node::Member& from, const wire::Message& message);

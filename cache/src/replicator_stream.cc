@@ -3,6 +3,7 @@
 // The live stream: own operations to everybody, others' to neighbours whom they do not reach, and
 // one cumulative acknowledgement per turn back along the way they came.
 #include <algorithm>
+#include <array>
 
 #include "replicator.h"
 #include "wire_codec.h"
@@ -112,13 +113,24 @@ void Replicator::received_stream(Now now, const node::Member& from,
   progress(now);
 }
 
+/// What the first of these operations will change.
+void Replicator::prefetch(std::span<const std::string_view> operations) const {
+  if (operations.size() < 2) return;
+  std::array<std::string_view, Table::prefetched_together> keys;
+  const std::size_t count = std::min(keys.size(), operations.size());
+  std::transform(operations.begin(), operations.begin() + static_cast<std::ptrdiff_t>(count),
+                 keys.begin(), first_key);
+  replica_.table().prefetch({keys.data(), count});
+}
+
 void Replicator::receive_operations(Now now, const node::Member& from,
                                     std::span<const std::string_view> operations, bool live) {
   if (!takes_part() && !replica_.copying()) return;
   applying_live_ = live;
   applying_from_ = from.boot;
-  for (const std::string_view encoded : operations) {
-    const auto received = replica_.receive(encoded, cluster(now));
+  for (std::size_t i = 0; i < operations.size(); ++i) {
+    if (i % Table::prefetched_together == 0) prefetch(operations.subspan(i));
+    const auto received = replica_.receive(operations[i], cluster(now));
     if (received == Replica::Received::malformed) ++surroundings_.malformed;
     if (received == Replica::Received::gap && live && !gap_since_) {
       gap_since_ = now.mono;

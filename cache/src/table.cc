@@ -222,6 +222,10 @@ std::size_t Table::bucket_count(std::uint32_t bucket) const {
   return impl_->content().bucket_count(bucket);
 }
 
+void Table::prefetch(std::span<const std::string_view> keys) const {
+  impl_->content().prefetch(keys);
+}
+
 void Table::reserve(std::uint32_t bucket, std::size_t entries) {
   impl_->content().reserve(bucket, entries);
 }
@@ -283,14 +287,14 @@ Table::Digest Table::bucket_digest(std::uint32_t bucket) const {
 }
 
 std::string Table::row(std::string_view key) const {
-  const Entry* entry = impl_->find(key);
-  if (entry == nullptr) return {};
-  if (entry->rich() || entry->absent()) return impl_->content().row(*entry);
-  const Plain plain = impl_->content().plain(*entry);
-  std::string row;
-  row.reserve(120 + plain.value.bytes.size());
-  append_row(row, plain.created, plain.value, plain.touch);
-  return row;
+  std::string bytes;
+  row(key, bytes);
+  return bytes;
+}
+
+void Table::row(std::string_view key, std::string& bytes) const {
+  bytes.clear();
+  if (const Entry* entry = impl_->find(key)) impl_->content().row(*entry, bytes);
 }
 
 Result<bool> Table::merge_row(std::string_view key, std::string_view row) {

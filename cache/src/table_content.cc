@@ -89,10 +89,16 @@ bool TableContent::fetch(const Entry& entry, Plain& plain) const {
   return true;
 }
 
-std::string TableContent::row(const Entry& entry) const {
-  if (!entry.absent()) return encode_row(look(entry));
-  auto row = source_->row(entry.key());
-  return row ? std::move(*row) : std::string();
+void TableContent::row(const Entry& entry, std::string& bytes) const {
+  bytes.clear();
+  if (!entry.rich() && !entry.absent()) {
+    const Plain plain = entry.plain(contexts_);
+    append_row(bytes, plain.created, plain.value, plain.touch);
+  } else if (!entry.absent()) {
+    bytes = encode_row(look(entry));
+  } else if (auto row = source_->row(entry.key())) {
+    bytes = std::move(*row);
+  }
 }
 
 std::size_t TableContent::bytes() const {
@@ -178,13 +184,7 @@ void TableContent::scan_rows(std::uint32_t bucket, const Table::VisitRow& visit)
     if (shard.end() - slot > ahead && slot[ahead] != 0) Shard::prefetch(slot[ahead]);
     if (*slot == 0) continue;
     const Entry& entry = *Shard::entry_of(*slot);
-    if (entry.rich() || entry.absent()) {
-      bytes = row(entry);
-    } else {
-      const Plain plain = entry.plain(contexts_);
-      bytes.clear();
-      append_row(bytes, plain.created, plain.value, plain.touch);
-    }
+    row(entry, bytes);
     visit(entry.key(), bytes);
   }
 }
@@ -197,6 +197,18 @@ std::size_t TableContent::bucket_count(std::uint32_t bucket) const {
 void TableContent::reserve(std::uint32_t bucket, std::size_t entries) {
   assert(bucket < Table::buckets);
   shards_[bucket].reserve(entries);
+}
+
+/// One dependent step after the other, each for all keys.
+void TableContent::prefetch(std::span<const std::string_view> keys) const {
+  std::array<Hashed, Table::prefetched_together> hashes;
+  const std::size_t count = std::min(keys.size(), hashes.size());
+  for (std::size_t i = 0; i < count; ++i) {
+    hashes[i] = hashed(keys[i]);
+    __builtin_prefetch(&shards_[hashes[i].bucket]);
+  }
+  for (std::size_t i = 0; i < count; ++i) shards_[hashes[i].bucket].prefetch_slots(hashes[i].tag);
+  for (std::size_t i = 0; i < count; ++i) shards_[hashes[i].bucket].prefetch(hashes[i].tag);
 }
 
 // --- What keeps everything in step -------------------------------------------------------------

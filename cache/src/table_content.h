@@ -50,12 +50,13 @@ class TableContent {
   [[nodiscard]] std::vector<Incarnation> look(const Entry& entry) const;
   /// Fills in the value of an entry where it is absent; valid until the next call.
   bool fetch(const Entry& entry, Plain& plain) const;
-  [[nodiscard]] std::string row(const Entry& entry) const;
+  void row(const Entry& entry, std::string& bytes) const;
   void scan(std::string_view from, const Table::Visit& visit);
   void scan_bucket(std::uint32_t bucket, const Table::Visit& visit) const;
   void scan_rows(std::uint32_t bucket, const Table::VisitRow& visit) const;
   [[nodiscard]] std::size_t bucket_count(std::uint32_t bucket) const;
   void reserve(std::uint32_t bucket, std::size_t entries);
+  void prefetch(std::span<const std::string_view> keys) const;
   [[nodiscard]] Expiry next_expiry() const { return wheel_.next(); }
   [[nodiscard]] Table::Digest digest() const { return total_; }
   [[nodiscard]] Table::Digest bucket_digest(std::uint32_t bucket) const;

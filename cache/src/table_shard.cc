@@ -60,20 +60,22 @@ void Shard::prefetch(Slot slot) {
   for (std::size_t at = 0; at < lines; ++at) __builtin_prefetch(block + at * line);
 }
 
+void Shard::prefetch(std::uint32_t tag) const {
+  const std::uint32_t size = capacity();
+  if (size == 0) return;
+  const Slot* slots = begin();
+  for (std::uint32_t at = home(tag, size); slots[at] != 0; at = at + 1 == size ? 0 : at + 1) {
+    if (tag_of(slots[at]) == tag) return prefetch(slots[at]);
+  }
+}
+
 void Shard::prefetch_slots(std::uint32_t tag) const {
   if (const Slot* slots = begin()) __builtin_prefetch(slots + home(tag, capacity()));
 }
 
 void Shard::prefetch_entries(std::uint32_t tag) const {
   const std::shared_lock guard(lock);
-  const std::uint32_t size = capacity();
-  if (size == 0) return;
-  const Slot* slots = begin();
-  for (std::uint32_t at = home(tag, size); slots[at] != 0; at = at + 1 == size ? 0 : at + 1) {
-    if (tag_of(slots[at]) != tag) continue;
-    prefetch(slots[at]);
-    return;
-  }
+  prefetch(tag);
 }
 
 void Shard::place(Slot* slots, std::uint32_t capacity, Slot slot) {
@@ -103,7 +105,9 @@ void Shard::reserve(std::size_t count) {
 
 void Shard::insert(std::uint32_t tag, Entry::Owned entry) {
   const std::uint32_t size = capacity();
-  if ((count_ + 1) * 5 > size * 4) resize(size + std::max(slots_in_line, size / 4 / slots_in_line * slots_in_line));
+  if ((count_ + 1) * 5 > size * 4) {
+    resize(size + std::max(slots_in_line, size / 4 / slots_in_line * slots_in_line));
+  }
   const auto address = reinterpret_cast<std::uintptr_t>(entry.release());
   assert(address >> 48 == 0);
   const std::scoped_lock guard(lock);

@@ -59,6 +59,7 @@ class Shard {
 
   /// All of the entry, for who will read it soon.
   static void prefetch(Slot slot);
+  void prefetch(std::uint32_t tag) const;  ///< The owner.
 
   // For readers that come in a batch; both are hints and may be wrong.
   void prefetch_slots(std::uint32_t tag) const;

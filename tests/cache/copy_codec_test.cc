@@ -104,9 +104,7 @@ TEST(KeySetTest, HandsOverEachKeyOnceInTheOrderOfItsFirstCome) {
     keys.add(key);
     ASSERT_EQ(keys.size(), expected.size());
   }
-  std::vector<std::string> taken;
-  keys.take([&](std::string key) { taken.push_back(std::move(key)); });
-  EXPECT_EQ(taken, expected);
+  EXPECT_TRUE(std::ranges::equal(keys.take(), expected));
   EXPECT_EQ(keys.size(), 0u);
   keys.add(expected.front());
   EXPECT_EQ(keys.size(), 1u);

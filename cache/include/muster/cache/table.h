@@ -133,6 +133,10 @@ class Table {
   /// Room in this bucket for so many entries in all.
   void reserve(std::uint32_t bucket, std::size_t entries);
 
+  /// The owner will look at these soon; of use for up to `prefetched_together`.
+  static constexpr std::size_t prefetched_together = 16;
+  void prefetch(std::span<const std::string_view> keys) const;
+
   // Changes, on the owner's thread.  Each is idempotent; true when something changed.
   bool put(std::string_view key, const Dot& created, const ValueRegister& value);
   /// The usual put: over a key that holds this incarnation alone, with one value, which stays one.
@@ -189,6 +193,7 @@ class Table {
   // One key's incarnations as a compact row, for disk and wire alike; merge_row() refuses what is
   // malformed.
   [[nodiscard]] std::string row(std::string_view key) const;  ///< Empty: the key is not there.
+  void row(std::string_view key, std::string& bytes) const;   ///< The same, into `bytes`.
   Result<bool> merge_row(std::string_view key, std::string_view row);
   static Result<std::vector<Incarnation>> decode_row(
       std::string_view row);  ///< Views point into `row`.
