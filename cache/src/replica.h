@@ -158,6 +158,10 @@ class Replica {
   /// With what is here, compared with the sender's bucket by bucket; also when a copy goes on from
   /// another sender.
   void start_compare(const Vector& vector, const Origins& origins);
+  /// Whoever says so has had the very same operations.
+  [[nodiscard]] bool is_twin(const Vector& vector, const Pruned& pruned) const;
+  /// The same between twins: what one of them lacks it has lost, and nothing is dropped for that.
+  void start_repair(const Vector& vector, const Origins& origins);
   /// So many entries of this bucket are about to be installed.
   void expect(std::uint32_t bucket, std::size_t entries);
   /// True when the key was not here.
@@ -293,7 +297,8 @@ class Replica {
   std::string encoded_;
 
   bool copying_ = false, from_nothing_ = false;
-  Vector base_;   // while copying: what this copy holds for sure
+  std::optional<Vector> twins_at_;  // while repairing: what both had
+  Vector base_;                     // while copying: what this copy holds for sure
   Vector ahead_;  // after a copy that was given up: what may be in part of the content
   std::vector<bool> installed_;  // while copying: buckets whose content is here
   bool leftovers_ = false;       // while copying from nothing, from a second sender

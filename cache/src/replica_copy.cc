@@ -7,6 +7,9 @@
 // yet that says nothing, in one that has it says "deleted".  What is here and not there, although
 // the sender covers its create, was deleted there.  A copy from nothing that goes on from another
 // sender keeps what it has where the two agree, and takes the new one's word where they do not.
+//
+// Two that have had the same operations and still differ are repaired: an incarnation that one of
+// them lacks, with no delete of it, is taken from the other.
 #include <algorithm>
 #include <cassert>
 
@@ -47,6 +50,7 @@ void Replica::start_copy(Path path, std::set<BootId> members, const Vector& vect
   recently_pruned_.clear();
   dropped_ = std::move(dropped);
   copying_ = from_nothing_ = true;
+  twins_at_.reset();
   leftovers_ = false;
   live_keys_.clear();
   clear_first_ = options_.stores;
@@ -55,6 +59,7 @@ void Replica::start_copy(Path path, std::set<BootId> members, const Vector& vect
 }
 
 void Replica::start_compare(const Vector& vector, const Origins& origins) {
+  twins_at_.reset();
   for (const auto& [id, sequence] : vector) {  // theirs counts as covered here: say how far
     const auto origin = origins.find(id);
     if (origin == origins.end() || !has_pruned(origin->second)) continue;
@@ -89,6 +94,16 @@ void Replica::expect(std::uint32_t bucket, std::size_t entries) {
   if (entries > table_->bucket_count(bucket)) table_->reserve(bucket, entries);
 }
 
+bool Replica::is_twin(const Vector& vector, const Pruned& pruned) const {
+  return !copying_ && !content_ahead() && seen_ == vector && pruned_ == pruned;
+}
+
+void Replica::start_repair(const Vector& vector, const Origins& origins) {
+  const Vector both = seen_;
+  start_compare(vector, origins);
+  twins_at_ = both;
+}
+
 void Replica::install_delete(std::string_view key, const Dot& created, const Stamp& stamp) {
   if (table_->remove(key, created)) touched(key);
   if (!parked_touches_.empty()) parked_touches_.erase({std::string(key), created});
@@ -107,6 +122,7 @@ void Replica::drop_absent(std::string_view key, const std::set<Dot>& present,
                           const Vector& sender) {
   for (const Dot& created : table_->created_dots(key)) {
     if (present.contains(created) || !sender.covers(created)) continue;
+    if (twins_at_) continue;  // a delete that came there first comes here as well
     if (table_->remove(key, created)) touched(key);
     parked_touches_.erase({std::string(key), created});
   }
@@ -120,8 +136,9 @@ bool Replica::install(std::string_view key, std::string_view row, const Vector& 
   for (const Incarnation& incarnation : row_) {
     const Dot& created = incarnation.created;
     if (deletes_.size() != 0 && deletes_.contains(key, created)) continue;
+    const bool lost_here = twins_at_ && twins_at_->covers(created);
     const bool deleted_here = base_.covers(created) && !table_->holds(key, created);
-    if (deleted_here) continue;  // and not known there
+    if (deleted_here && !lost_here) continue;  // and not known there
     if (!incarnation.values.empty()) {
       if (!parked_touches_.empty()) parked_touches_.erase({std::string(key), created});
     } else if (!table_->holds(key, created)) {  // else it is parked here as well, or has a value
@@ -160,6 +177,7 @@ void Replica::finish_copy() {
   assert(copying_);
   copying_ = from_nothing_ = leftovers_ = false;
   live_keys_.clear();
+  twins_at_.reset();
   base_.clear();
   ahead_.clear();
   meta_dirty_ = true;
@@ -168,6 +186,7 @@ void Replica::finish_copy() {
 void Replica::abandon_copy(const Vector& sender) {
   assert(copying_ && !from_nothing_);
   copying_ = false;
+  twins_at_.reset();
   ahead_.raise(seen_);
   ahead_.raise(sender);
   seen_ = base_;

@@ -100,6 +100,7 @@ class Replicator final : private ReplicaListener {
     BootId sponsor = {};
     std::uint64_t session = 0;
     Instant progress = {};
+    bool repair = false;  // of a difference at equal vectors
     bool admitted = false;
     std::uint32_t next_bucket = 0, done_buckets = 0, per_request = 16;
     std::deque<std::uint32_t> outstanding = {};  // first buckets of ranges asked for
@@ -262,7 +263,7 @@ class Replicator final : private ReplicaListener {
   void adopt(const TableDefinition& definition);
   void start_alone(Now now);
   [[nodiscard]] bool may_be_held(const RemoteCopy& joiner) const;
-  void start_copying(Now now, BootId sponsor);
+  void start_copying(Now now, BootId sponsor, bool repair = false);
   void answer_join(Now now, RemoteCopy& copy, const wire::Join& join);
   void fill_join_answer(wire::JoinAnswer& answer) const;
   void admitted(Now now, RemoteCopy& copy, const wire::JoinAnswer& answer);

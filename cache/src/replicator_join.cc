@@ -118,7 +118,7 @@ bool Replicator::may_be_held(const RemoteCopy& joiner) const {
   });
 }
 
-void Replicator::start_copying(Now now, BootId sponsor) {
+void Replicator::start_copying(Now now, BootId sponsor, bool repair) {
   RemoteCopy* copy = copy_of(sponsor);
   if (copying_ || copy == nullptr || !copy->linked) return;
   if (readiness_ == Readiness::starting) {
@@ -130,6 +130,7 @@ void Replicator::start_copying(Now now, BootId sponsor) {
   copying_ = Copying{};
   copying_->sponsor = sponsor;
   copying_->session = surroundings_.random();
+  copying_->repair = repair;
   copying_->progress = now.mono;
   control(*copy).mutable_join()->set_session(copying_->session);
 }
@@ -178,6 +179,10 @@ void Replicator::admitted(Now now, RemoteCopy& copy, const wire::JoinAnswer& ans
   if (compare && relate(replica_.path(), path) != Relation::equal) {
     if (takes_part()) return stop_copying(now);  // its report comes, then we meet
   }
+  // Writes came between; the next difference that lasts is another occasion.
+  if (copying_->repair && !replica_.is_twin(vector, from_wire(answer.pruned()))) {
+    return stop_copying(now);
+  }
   Path old_path = replica_.path();
   const bool anew = !compare || relate(old_path, path) != Relation::equal;
   // What does not count on that path is nothing that we may cover.
@@ -199,7 +204,8 @@ void Replicator::admitted(Now now, RemoteCopy& copy, const wire::JoinAnswer& ans
   }
   if (!anew) {
     if (replica_.add_members(members)) announce();
-    replica_.start_compare(vector, origins);
+    copying_->repair ? replica_.start_repair(vector, origins)
+                     : replica_.start_compare(vector, origins);
   }
   for (const auto& [id, sequence] : vector) replica_.learn(origins.at(id));
   copying_->admitted = true;

@@ -205,7 +205,7 @@ void Replicator::check_digest(Now now, RemoteCopy& copy) {
   copy.digest_mismatches = 0;
   report(now, CacheEvent::Kind::alarm, copy.member.name,
          "contents differ at equal vectors; repairing");
-  start_copying(now, copy.member.boot);
+  start_copying(now, copy.member.boot, true);
 }
 
 bool Replicator::owes(const Vector& mine, const Pruned& pruned, const Vector& givers,

@@ -365,6 +365,7 @@ void Schedule::start_copying(std::size_t a, std::size_t b) {
   const Copy& theirs = *copies_[b];
   if (!theirs.ready || theirs.replica->from_nothing()) return;
   Vector vector = theirs.replica->covered();
+  const bool twins = mine.replica->is_twin(vector, theirs.replica->pruned());
   for (const Vector::Entry& entry : Vector(vector))
     if (entry.first.boot == mine.boot) vector.erase(entry.first);
   const bool anew = !mine.ready && !mine.replica->from_nothing();
@@ -372,7 +373,10 @@ void Schedule::start_copying(std::size_t a, std::size_t b) {
     mine.replica->start_copy(path_, theirs.replica->members(), vector, theirs.replica->pruned(),
                              theirs.replica->dropped());
   for (const auto& [id, sequence] : vector) mine.replica->learn(theirs.replica->origins().at(id));
-  if (!anew) mine.replica->start_compare(vector, theirs.replica->origins());
+  const cache::Origins& origins = theirs.replica->origins();
+  if (!anew)
+    twins ? mine.replica->start_repair(vector, origins)
+          : mine.replica->start_compare(vector, origins);
   mine.copying = Copying{.sponsor = b, .sponsor_boot = theirs.boot};
   mine.ready ? ++counts_.copies : ++counts_.joins;
   say(fmt::format("n{} {} n{}", a, anew ? "joins" : "compares itself with", b));
