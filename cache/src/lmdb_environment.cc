@@ -8,9 +8,6 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -19,7 +16,7 @@
 #include <utility>
 
 #include "lmdb_check.h"
-#include "read_ahead.h"
+#include "lmdb_rows.h"
 
 namespace muster::cache {
 namespace {
@@ -33,58 +30,9 @@ constexpr std::size_t ahead_least = std::size_t{1} << 20;
 constexpr std::size_t ahead_most = std::size_t{64} << 20;
 /// Where the disk has no room for that, less will do, down to this.
 constexpr std::size_t step_least = std::size_t{64} << 10;
-/// So many are worth a thread that reads ahead.
-constexpr std::size_t many_rows = 2000;
 
 std::string database_name(std::string_view table, std::string_view part) {
   return fmt::format("{}.{}", table, part);
-}
-
-MDB_val value_of(std::string_view bytes) {
-  return {bytes.size(), const_cast<char*>(bytes.data())};  // LMDB does not write through it.
-}
-
-std::string_view view_of(const MDB_val& value) {
-  return {static_cast<const char*>(value.mv_data), value.mv_size};
-}
-
-std::uint64_t checksum(std::string_view key, std::string_view value) {
-  return XXH3_64bits_withSeed(value.data(), value.size(), XXH3_64bits(key.data(), key.size()));
-}
-
-/// What was put: a row begins with its checksum.  None: it is not what was put.
-std::optional<std::string_view> checked(std::string_view key, std::string_view row) {
-  std::uint64_t sum = 0;
-  if (row.size() < sizeof(sum)) return std::nullopt;
-  std::memcpy(&sum, row.data(), sizeof(sum));
-  row.remove_prefix(sizeof(sum));
-  if (sum != checksum(key, row)) return std::nullopt;
-  return row;
-}
-
-/// Calls `visit` with each row; 0 at the end, else LMDB's error.
-template <class Visit>
-int each_row(MDB_txn* transaction, MDB_dbi database, const Visit& visit) {
-  MDB_cursor* cursor = nullptr;
-  if (const int code = mdb_cursor_open(transaction, database, &cursor); code != 0) return code;
-  MDB_val key{};
-  MDB_val value{};
-  int code = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
-  for (; code == 0; code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) visit(key, value);
-  mdb_cursor_close(cursor);
-  return code == MDB_NOTFOUND ? 0 : code;
-}
-
-int key_at(MDB_txn* transaction, MDB_dbi database, MDB_cursor_op where, std::string& key) {
-  key.clear();
-  MDB_cursor* cursor = nullptr;
-  if (const int code = mdb_cursor_open(transaction, database, &cursor); code != 0) return code;
-  MDB_val name{};
-  MDB_val value{};
-  const int code = mdb_cursor_get(cursor, &name, &value, where);
-  if (code == 0) key = view_of(name);
-  mdb_cursor_close(cursor);
-  return code == MDB_NOTFOUND ? 0 : code;
 }
 
 }  // namespace
@@ -247,12 +195,12 @@ int LmdbEnvironment::read_format(MDB_txn* transaction, std::string& found, bool&
   }
   if (code == MDB_INCOMPATIBLE) foreign = true;
   if (code != 0) return foreign ? 0 : code;
-  MDB_val key = value_of(format_key);
+  MDB_val key = lmdb::value_of(format_key);
   MDB_val value{};
   const int got = mdb_get(transaction, database, &key, &value);
   if (got == MDB_NOTFOUND) foreign = true;
   if (got != 0) return foreign ? 0 : got;
-  found = view_of(value);
+  found = lmdb::view_of(value);
   return 0;
 }
 
@@ -290,8 +238,8 @@ Result<void> LmdbEnvironment::check_format() {
     const int code = mdb_dbi_open(transaction, format_database, MDB_CREATE, &database);
     if (code != 0) return code;
     const std::string text = std::to_string(format);
-    MDB_val key = value_of(format_key);
-    MDB_val value = value_of(text);
+    MDB_val key = lmdb::value_of(format_key);
+    MDB_val value = lmdb::value_of(text);
     return mdb_put(transaction, database, &key, &value, 0);
   });
 }
@@ -307,8 +255,8 @@ Result<void> LmdbEnvironment::open_databases() {
   code = mdb_dbi_open(reading, nullptr, 0, &names);
   std::vector<std::string> databases;
   if (code == 0) {
-    code = each_row(reading, names, [&](const MDB_val& key, const MDB_val&) {
-      databases.emplace_back(view_of(key));
+    code = lmdb::each_raw(reading, names, [&](const MDB_val& key, const MDB_val&) {
+      databases.emplace_back(lmdb::view_of(key));
     });
   }
   for (auto name = databases.begin(); code == 0 && name != databases.end(); ++name) {
@@ -352,31 +300,6 @@ bool LmdbEnvironment::find(std::string_view table, std::string_view part,
   return true;
 }
 
-int LmdbEnvironment::each(MDB_txn* transaction, Database database, const StoreImage::Visit& visit) {
-  MDB_stat stat{};
-  if (const int code = mdb_stat(transaction, database, &stat); code != 0) return code;
-  const auto find = [&](const UseRow& found) {
-    bool good = true;
-    const int code = each_row(transaction, database, [&](const MDB_val& key, const MDB_val& value) {
-      const auto bytes = checked(view_of(key), view_of(value));
-      good = good && bytes;
-      if (good) found(view_of(key), *bytes);
-    });
-    return good ? code : MDB_CORRUPTED;
-  };
-  return stat.ms_entries < many_rows ? find(visit) : read_ahead(find, visit);
-}
-
-int LmdbEnvironment::get(MDB_txn* transaction, Database database, std::string_view key,
-                         std::string_view& value) {
-  MDB_val name = value_of(key);
-  MDB_val found{};
-  if (const int code = mdb_get(transaction, database, &name, &found); code != 0) return code;
-  const auto bytes = checked(key, view_of(found));
-  if (bytes) value = *bytes;
-  return bytes ? 0 : MDB_CORRUPTED;
-}
-
 Result<std::optional<std::string>> LmdbEnvironment::read(std::string_view table, Space space,
                                                          std::string_view key) const {
   std::optional<std::string> row;
@@ -384,39 +307,12 @@ Result<std::optional<std::string>> LmdbEnvironment::read(std::string_view table,
     Database database = 0;
     std::string_view value;
     if (!find(table, part_name(space), database)) return 0;
-    const int code = get(transaction, database, key, value);
+    const int code = lmdb::get(transaction, database, key, value);
     if (code == 0) row = value;
     return code == MDB_NOTFOUND ? 0 : code;
   });
   if (!done) return done.error();
   return row;
-}
-
-int LmdbEnvironment::put(MDB_txn* transaction, Database database, std::string_view key,
-                         std::string_view value, Where where) {
-  MDB_val name = value_of(key);
-  MDB_val room{value.size() + sizeof(std::uint64_t), nullptr};
-  const unsigned flags = where == Where::behind_all ? MDB_RESERVE | MDB_APPEND : MDB_RESERVE;
-  const int code = mdb_put(transaction, database, &name, &room, flags);
-  if (code != 0) return code;
-  const std::uint64_t sum = checksum(key, value);
-  std::memcpy(room.mv_data, &sum, sizeof(sum));
-  std::memcpy(static_cast<char*>(room.mv_data) + sizeof(sum), value.data(), value.size());
-  return 0;
-}
-
-int LmdbEnvironment::erase(MDB_txn* transaction, Database database, std::string_view key) {
-  MDB_val where = value_of(key);
-  const int code = mdb_del(transaction, database, &where, nullptr);
-  return code == MDB_NOTFOUND ? 0 : code;
-}
-
-int LmdbEnvironment::first_key(MDB_txn* transaction, Database database, std::string& key) {
-  return key_at(transaction, database, MDB_FIRST, key);
-}
-
-int LmdbEnvironment::last_key(MDB_txn* transaction, Database database, std::string& key) {
-  return key_at(transaction, database, MDB_LAST, key);
 }
 
 int LmdbEnvironment::database(MDB_txn* transaction, std::string_view table, std::string_view part,

@@ -68,23 +68,10 @@ class LmdbEnvironment {
   /// Within commit(): the database of a part of a table, created if need be.  Not 0: an error.
   int database(MDB_txn* transaction, std::string_view table, std::string_view part,
                Database& database);
-  // Likewise; a row is kept with a checksum.
-  enum class Where { anywhere, behind_all };  ///< `behind_all` fills pages, else they are split.
-  static int put(MDB_txn* transaction, Database database, std::string_view key,
-                 std::string_view value, Where where);
-  static int erase(MDB_txn* transaction, Database database, std::string_view key);
 
   // Within commit() or look().
-  /// False: it was not there at the last commit.
+  /// False: it was not there at the last commit.  Rows: lmdb_rows.h.
   bool find(std::string_view table, std::string_view part, Database& database) const;
-  /// In key order; MDB_CORRUPTED where a row is not what was put.  Where there are many another
-  /// thread reads ahead: `visit`, on this one, leaves the transaction alone.
-  static int each(MDB_txn* transaction, Database database, const StoreImage::Visit& visit);
-  static int get(MDB_txn* transaction, Database database, std::string_view key,
-                 std::string_view& value);
-  /// "" where there is no row.
-  static int first_key(MDB_txn* transaction, Database database, std::string& key);
-  static int last_key(MDB_txn* transaction, Database database, std::string& key);
 
   [[nodiscard]] static bool is_full(const Error& error) {
     return error.code == boost::system::errc::no_space_on_device;

@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "lmdb_rows.h"
 #include "row_order.h"
 
 namespace muster::cache {
@@ -50,7 +51,7 @@ Result<void> LmdbStore::for_each(std::string_view table, Space space, const Visi
     };
     LmdbEnvironment::Database rows = 0;
     if (code == 0 && environment_->find(table, part_name(space), rows)) {
-      code = LmdbEnvironment::each(transaction, rows, [&](auto key, auto value) {
+      code = lmdb::each(transaction, rows, [&](auto key, auto value) {
         while (next != latest.end() && next->key < key) tell();
         next != latest.end() && next->key == key ? tell() : visit(key, value);
       });
@@ -211,7 +212,7 @@ int LmdbStore::in_place(MDB_txn* transaction, const std::string& table, const Ch
     MDB_dbi database = 0;
     std::string last;
     int code = environment_->database(transaction, table, part_name(space), database);
-    if (code == 0) code = LmdbEnvironment::last_key(transaction, database, last);
+    if (code == 0) code = lmdb::last_key(transaction, database, last);
     if (code != 0) return code;
     rising += static_cast<std::size_t>(
         std::count_if(changes.copied.begin(), changes.copied.end(),
@@ -222,7 +223,7 @@ int LmdbStore::in_place(MDB_txn* transaction, const std::string& table, const Ch
 }
 
 int LmdbStore::put_sorted(MDB_txn* transaction, const std::string& table, std::vector<Row>& rows) {
-  using Where = LmdbEnvironment::Where;
+  using Where = lmdb::Where;
   sort_latest(rows);
   MDB_dbi database = 0;
   std::string last_key;  // Before this group.
@@ -231,12 +232,12 @@ int LmdbStore::put_sorted(MDB_txn* transaction, const std::string& table, std::v
     int code = 0;
     if (i == 0 || rows[i - 1].space != row.space) {
       code = environment_->database(transaction, table, part_name(row.space), database);
-      if (code == 0) code = LmdbEnvironment::last_key(transaction, database, last_key);
+      if (code == 0) code = lmdb::last_key(transaction, database, last_key);
     }
     if (code != 0) return code;
     const Where where = row.key > last_key ? Where::behind_all : Where::anywhere;  // They rise.
-    code = row.value ? LmdbEnvironment::put(transaction, database, row.key, *row.value, where)
-                     : LmdbEnvironment::erase(transaction, database, row.key);
+    code = row.value ? lmdb::put(transaction, database, row.key, *row.value, where)
+                     : lmdb::erase(transaction, database, row.key);
     if (code != 0) return code;
   }
   return 0;

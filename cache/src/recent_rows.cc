@@ -5,6 +5,7 @@
 #include <cassert>
 #include <utility>
 
+#include "lmdb_rows.h"
 #include "row_order.h"
 
 namespace muster::cache {
@@ -46,7 +47,7 @@ int RecentRows::recover(MDB_txn* reading) {
     LmdbEnvironment::Database from = 0;
     if (!environment_.find(table_, log_names[i], from)) continue;
     Log& log = logs_[i];
-    const int code = LmdbEnvironment::each(reading, from, [&](auto key, auto value) {
+    const int code = lmdb::each(reading, from, [&](auto key, auto value) {
       if (log.places.empty()) log.first = number_of(key);
       log.next = number_of(key) + 1;
       log.bytes += value.size();
@@ -94,8 +95,7 @@ int RecentRows::write_value(MDB_txn* transaction) {
   LmdbEnvironment::Database log = 0;
   int code = database(transaction, log_names[open_], log);
   if (code == 0) {
-    code = LmdbEnvironment::put(transaction, log, key_of(open().next), value_,
-                                LmdbEnvironment::Where::behind_all);
+    code = lmdb::put(transaction, log, key_of(open().next), value_, lmdb::Where::behind_all);
   }
   ++open().next;
   open().bytes += value_.size();
@@ -108,7 +108,7 @@ int RecentRows::row_at(MDB_txn* transaction, LmdbEnvironment::Database log, cons
                        Row& row) {
   std::string_view value;
   const std::uint64_t number = folding().first + place.after_first;
-  if (const int code = LmdbEnvironment::get(transaction, log, key_of(number), value); code != 0) {
+  if (const int code = lmdb::get(transaction, log, key_of(number), value); code != 0) {
     return code;
   }
   if (value.size() < place.offset) return MDB_CORRUPTED;
@@ -126,9 +126,8 @@ int RecentRows::targets(MDB_txn* transaction, Targets& targets) {
 
 int RecentRows::move(MDB_txn* transaction, const Targets& targets, const Row& row) {
   const LmdbEnvironment::Database to = targets.at(static_cast<std::size_t>(row.space));
-  if (!row.value) return LmdbEnvironment::erase(transaction, to, row.key);
-  return LmdbEnvironment::put(transaction, to, row.key, *row.value,
-                              LmdbEnvironment::Where::anywhere);
+  if (!row.value) return lmdb::erase(transaction, to, row.key);
+  return lmdb::put(transaction, to, row.key, *row.value, lmdb::Where::anywhere);
 }
 
 int RecentRows::fold(MDB_txn* transaction, std::size_t rows) {
@@ -166,8 +165,7 @@ int RecentRows::fold_all(MDB_txn* transaction) {
   if (code == 0) code = this->targets(transaction, targets);
   std::vector<std::string> values;  // Copies: the table changes while we read them.
   if (code == 0) {
-    code = LmdbEnvironment::each(transaction, log,
-                                 [&](auto, auto value) { values.emplace_back(value); });
+    code = lmdb::each(transaction, log, [&](auto, auto value) { values.emplace_back(value); });
   }
   for (const std::string& value : values) {
     std::string_view rest = value;
@@ -239,13 +237,12 @@ int RecentRows::read_latest(const LmdbEnvironment& environment, MDB_txn* transac
     LmdbEnvironment::Database log = 0;
     std::string first;
     if (!environment.find(table, name, log)) continue;
-    if (const int code = LmdbEnvironment::first_key(transaction, log, first); code != 0)
-      return code;
+    if (const int code = lmdb::first_key(transaction, log, first); code != 0) return code;
     if (!first.empty()) logs.emplace_back(number_of(first), log);
   }
   std::sort(logs.begin(), logs.end());
   for (const auto& [first, log] : logs) {
-    const int code = LmdbEnvironment::each(transaction, log, [&](auto, auto value) {
+    const int code = lmdb::each(transaction, log, [&](auto, auto value) {
       for (Row row; take_row(value, row);) {
         if (row.space == space) latest.push_back(row);
       }
