@@ -15,8 +15,6 @@
 namespace muster::cache {
 namespace {
 
-#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-
 constexpr std::size_t step = std::size_t{8} << 20;
 
 /// The last whole huge page of the heap, which malloc has handed to nobody yet.
@@ -47,8 +45,6 @@ TEST(HeapAhead, WhereAHeapGrowsFastWhatComesNextIsTouchedAlready) {
   }
   EXPECT_TRUE(last_page_is_there());
 }
-
-#endif
 
 }  // namespace
 }  // namespace muster::cache
