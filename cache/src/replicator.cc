@@ -287,16 +287,6 @@ void Replicator::begin_almost(Now now) {
   announce();
 }
 
-void Replicator::paused(Now now) {
-  if (readiness_ != Readiness::ready || !hosted_ || definition_.local_content) return;
-  const bool peers = std::any_of(copies_.begin(), copies_.end(),
-                                 [](const auto& each) { return each.second.linked; });
-  if (!peers) return;
-  for (auto& [boot, copy] : copies_) copy.met = false;  // until it has spoken again
-  alone_deadline_ = after(now.mono, surroundings_.options.start_alone_after);
-  set_readiness(now, Readiness::catching_up, "this process stood still");
-}
-
 void Replicator::make_batch(Now now, bool urgent) {
   next_store_ = now.mono + surroundings_.options.store_every;
   const bool possible = replica_.stores() && disk_ != DiskState::failed;
