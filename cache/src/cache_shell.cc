@@ -283,6 +283,7 @@ void Cache::Impl::disk_changed(DiskState state, const std::string& why) {
 
 void Cache::Impl::report(Now at, const CacheEvent& event) {
   log_event(event);
+  if (event.kind == CacheEvent::Kind::joining) heap_.expect();
   const bool written = event.kind == CacheEvent::Kind::written;
   const bool deleted = event.kind == CacheEvent::Kind::deleted;
   if (!written) {

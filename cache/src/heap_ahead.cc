@@ -16,11 +16,11 @@ namespace {
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t heap_least = std::size_t{32} << 20;  ///< A smaller heap is left as it is.
-constexpr std::size_t piece = std::size_t{2} << 20;        ///< A huge page.
+constexpr std::size_t heap_least = std::size_t{8} << 20;  ///< Unless it grew by that much: nothing.
+constexpr std::size_t piece = std::size_t{2} << 20;       ///< A huge page.
 constexpr auto often = 500us;
 constexpr auto quiet_after = 200ms;
-constexpr auto fast = 100ms;  ///< From one step to the next; what grows slowly need not be helped.
+constexpr auto fast = 150ms;  ///< From one step to the next; what grows slowly need not be helped.
 
 const char* heap_end() { return static_cast<const char*>(::sbrk(0)); }
 

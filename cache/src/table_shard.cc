@@ -55,7 +55,7 @@ const Shard::Slot* Shard::find(std::uint32_t tag, std::string_view key) const {
 
 /// Its lines together rather than one after the other.
 void Shard::prefetch(Slot slot) {
-  constexpr std::size_t line = 64, lines = 5;
+  constexpr std::size_t line = 64, lines = 6;
   const char* block = reinterpret_cast<const char*>(entry_of(slot));
   for (std::size_t at = 0; at < lines; ++at) __builtin_prefetch(block + at * line);
 }

@@ -273,6 +273,22 @@ void rows(benchmark::State& state) {
 }
 BENCHMARK(rows)->Iterations(500'000);
 
+/// As a copy is sent: bucket by bucket, each with what lies anywhere.
+void scan_rows(benchmark::State& state) {
+  const Table& table = shared(false);
+  std::size_t bytes = 0;
+  for (auto _ : state) {
+    for (std::uint32_t bucket = 0; bucket < Table::buckets; ++bucket) {
+      table.scan_rows(bucket, [&](std::string_view key, std::string_view row) {
+        bytes += key.size() + row.size();
+      });
+    }
+  }
+  benchmark::DoNotOptimize(bytes);
+  state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations() * entries));
+}
+BENCHMARK(scan_rows)->Unit(benchmark::kMillisecond);
+
 }  // namespace
 }  // namespace muster::cache
 

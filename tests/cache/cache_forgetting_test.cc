@@ -154,5 +154,32 @@ TEST(CacheMachine, ADeleteIsNewerThanWhatItDeletesWhateverTheClocks) {
   EXPECT_GT(removed, put);
 }
 
+TEST(CacheMachine, OperationsOfAnOlderBootComeFromMembersAndNeverFromThatBoot) {
+  World world;
+  for (const char* name : {"a", "b", "c"}) world.start(name);
+  world.settle();
+  world.put("b", "before", "v").value();
+  const WriteOptions local{.acknowledge = Acknowledge::local};
+  world.split({{"a"}, {"b", "c"}});
+  world.put("b", "early", "v", {}, local).value();
+  world.run(5s);
+  EXPECT_EQ(world.local("c", "early"), "v");
+
+  world.learn_of_newer_boot("b");
+  world.put("b", "late", "v", {}, local).value();
+  world.heal();
+  world.run(5s);
+  EXPECT_EQ(world.local("a", "early"), "v") << "c has it";
+  for (const char* name : {"a", "c"}) {
+    EXPECT_EQ(world.local(name, "before"), "v") << name;
+    EXPECT_EQ(world.local(name, "late"), "-") << name << " is linked to that boot";
+  }
+
+  world.crash("b");  // The newer one has its disk.
+  world.start("b");
+  world.settle();
+  for (const char* name : {"a", "b", "c"}) EXPECT_EQ(world.local(name, "late"), "v") << name;
+}
+
 }  // namespace
 }  // namespace muster::cache::testing

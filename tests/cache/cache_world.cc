@@ -124,6 +124,11 @@ void World::readmit(const std::string& name) {
   if (!status.admitted()) ++status.admissions;
   islands_changed();
 }
+void World::learn_of_newer_boot(const std::string& name) {
+  node::Membership::Status& status = membership_.nodes[NodeName::parse(name + "@host").value()];
+  status.newest = {next_ordinal_++, BootId{next_boot_++ * 7919}};
+  islands_changed();
+}
 void World::islands_changed() {
   for (auto& [name, node] : nodes_) {
     if (node->fabric->service != nullptr) node->fabric->service->island_changed(now_);

@@ -60,6 +60,8 @@ class World {
   void lose_disk(const std::string& name);
   void forget(const std::string& name);  ///< Left or forgotten: a member no more.
   void readmit(const std::string& name);
+  /// As gossip may say before anybody notices that the links of the older one are dead.
+  void learn_of_newer_boot(const std::string& name);
   Node& at(const std::string& name);
 
   void cut(const std::string& a, const std::string& b);
