@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <cassert>
+#include <set>
+#include <string_view>
 
 #include "replicator.h"
 #include "wire_codec.h"
@@ -41,8 +43,15 @@ Result<void> check_write(const Write& write) {
     if (put.ttl && *put.ttl <= Duration::zero()) return bad_input("ttl must be more than zero");
     bytes += put.key.encoded().size() + put.value.size() + 64;
   }
+  std::set<std::string_view> put;
+  if (!write.deletes.empty()) {
+    for (const Put& each : write.puts) put.insert(each.key.encoded());
+  }
   for (const Key& key : write.deletes) {
     if (auto valid = check_key(key); !valid) return valid;
+    if (put.contains(key.encoded())) {
+      return bad_input("a batch puts and deletes the same key: which of both is meant?");
+    }
     bytes += key.encoded().size() + 64;
   }
   if (bytes > max_batch_bytes) {

@@ -15,8 +15,6 @@ using planted::Bug;
 
 namespace {
 
-/// How far a remote stamp may push the own clock ahead of cluster time; the stamp itself is kept.
-constexpr std::uint64_t drift_us = 500'000;
 /// Of the log, while nobody else is a member.
 constexpr std::size_t log_bytes_alone = std::size_t{1} << 20;
 
@@ -72,6 +70,11 @@ Dot Replica::issue(Operation& operation) {
   operation.origin.reset();
   if (!current) {
     current = OriginId{options_.boot, next_origin_number_++};
+    // What began at or before the pruning stamp of its root counts as known to all.
+    const auto pruned = pruned_.find(path_.front().id);
+    if (pruned != pruned_.end()) {
+      operation.stamp.time = std::max(operation.stamp.time, pruned->second.time + 1);
+    }
     operation.origin =
         Origin{*current, lineless ? 0 : path_.back().id, path_.front().id, operation.stamp};
     learn(*operation.origin);
@@ -88,10 +91,14 @@ Dot Replica::issue(Operation& operation) {
   return operation.dot;
 }
 
-Replica::Received Replica::receive(std::string_view encoded, Timestamp now) {
+Replica::Received Replica::receive(std::string_view encoded, Timestamp now, bool goes_on) {
   if (!decode(encoded, scratch_)) return Received::malformed;
   const Dot dot = scratch_.dot;
+  const bool is_put = !scratch_.lineless();
+  if (goes_on && !is_put && put_waits_ == dot.origin.boot) return Received::gap;
   const Received received = apply_received(scratch_, encoded, now);
+  put_waits_.reset();
+  if (is_put && received == Received::gap) put_waits_ = dot.origin.boot;
   if (received == Received::applied && !waiting_.empty()) apply_waiting(dot.origin, now);
   return received;
 }
@@ -149,7 +156,7 @@ void Replica::apply(const Operation& operation, LineId line, Timestamp now) {
   }
   seen_.set(operation.dot.origin, operation.dot.sequence);
   if (now != Timestamp::min()) {
-    clock_ = std::max(clock_, std::min(operation.stamp.time, micros(now) + drift_us));
+    clock_ = std::max(clock_, std::min(operation.stamp.time, micros(now + drift_most)));
   }
   meta_dirty_ = true;
   if (planted::has(Bug::deletes_not_kept)) forget_covered_deletes();

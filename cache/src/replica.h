@@ -40,6 +40,9 @@
 
 namespace muster::cache {
 
+/// How far a remote stamp may push the own clock ahead of cluster time; the stamp itself is kept.
+constexpr std::chrono::milliseconds drift_most{500};
+
 /// Told of every operation that became part of the copy, after it did.
 class ReplicaListener {
  public:
@@ -145,8 +148,9 @@ class Replica {
 
   // Others'.
   enum class Received : std::uint8_t { applied, duplicate, gap, refused, malformed };
-  /// Also applies what was waiting for this one.
-  Received receive(std::string_view encoded, Timestamp now);
+  /// Also applies what was waiting for this one.  `goes_on`: it came in one frame with the one
+  /// before, so what deletes may be of one write with its puts, and waits where they do.
+  Received receive(std::string_view encoded, Timestamp now, bool goes_on = false);
   [[nodiscard]] bool gaps() const { return !waiting_.empty(); }
 
   // Copying (join, bucket sync): the working vector is that of the sender when it began, so that
@@ -262,6 +266,7 @@ class Replica {
   std::string encode_state(const TableDefinition& definition) const;
   Result<bool> load_state(std::string_view bytes, std::optional<TableDefinition>& definition);
 
+  std::optional<BootId> put_waits_;  // of the last operation received, if it was a put with a gap
   static constexpr std::size_t waiting_bytes_max = std::size_t{4} << 20;
 
   Options options_;

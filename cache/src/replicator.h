@@ -211,7 +211,8 @@ class Replicator final : private ReplicaListener {
   void expire_waiters(Now now);
   void give_up_waiting(Now now);
   [[nodiscard]] std::uint64_t continued(const Put& put, const Table::Visible& visible) const;
-  [[nodiscard]] Expiry expiry_of(const Put& put, const Stamp& stamp,
+  [[nodiscard]] Timestamp moment(Now now, const Stamp& stamp) const;
+  [[nodiscard]] Expiry expiry_of(const Put& put, Timestamp when,
                                  const std::optional<Table::Visible>& visible) const;
   Result<void> may_write() const;
   [[nodiscard]] Duration deletes_bar_puts_for() const {

@@ -130,7 +130,7 @@ void Replicator::receive_operations(Now now, const node::Member& from,
   applying_from_ = from.boot;
   for (std::size_t i = 0; i < operations.size(); ++i) {
     if (i % Table::prefetched_together == 0) prefetch(operations.subspan(i));
-    const auto received = replica_.receive(operations[i], cluster(now));
+    const auto received = replica_.receive(operations[i], cluster(now), live && i > 0);
     if (received == Replica::Received::malformed) ++surroundings_.malformed;
     if (received == Replica::Received::gap && live && !gap_since_) {
       gap_since_ = now.mono;

@@ -67,7 +67,9 @@ void Replicator::write(Now now, Write&& write, const WriteOptions& options,
   if (auto allowed = may_write(); !allowed) return done(now, allowed.error());
   // However long it waits for a line, for replicas or for being put again: all of it counts.
   const Instant deadline = after(now.mono, std::min(options.deadline, longest_wait));
-  if (write.puts.empty() || line_is_whole()) {
+  // A delete belongs to no line, but to the root of one.
+  const bool needs_line = !write.puts.empty() || (replica_.path().empty() && !journals_are_empty());
+  if (!needs_line || line_is_whole()) {
     return perform(now, write, options, deadline, std::move(done));
   }
   if (pending_.size() >= pending_max) {
@@ -77,14 +79,21 @@ void Replicator::write(Now now, Write&& write, const WriteOptions& options,
   seek_line(now);
 }
 
-Expiry Replicator::expiry_of(const Put& put, const Stamp& stamp,
+/// When a write happens for all that expires: at its stamp, unless what it overwrites was made by a
+/// clock far ahead, which says nothing of the time.
+Timestamp Replicator::moment(Now now, const Stamp& stamp) const {
+  const Timestamp at(std::chrono::microseconds(static_cast<std::int64_t>(stamp.time)));
+  return std::min(at, cluster(now) + drift_most);
+}
+
+Expiry Replicator::expiry_of(const Put& put, Timestamp when,
                              const std::optional<Table::Visible>& visible) const {
   if (put.keep_expiry && visible) return visible->expiry;
   if (put.expires_at && !definition_.max_ttl) return *put.expires_at;
   std::optional<Duration> ttl = put.ttl ? put.ttl : definition_.ttl;
   if (definition_.max_ttl) ttl = std::min(ttl.value_or(*definition_.max_ttl), *definition_.max_ttl);
   if (!ttl || *ttl == forever) return never_expires;
-  const std::chrono::microseconds start{static_cast<std::int64_t>(stamp.time)};
+  const auto start = when.time_since_epoch();
   const auto length = std::chrono::duration_cast<std::chrono::microseconds>(*ttl);
   if (length > Timestamp::max().time_since_epoch() - start) return never_expires;
   const Expiry longest(start + length);
@@ -126,12 +135,9 @@ void Replicator::perform(Now now, Write& write, const WriteOptions& options, Ins
   waiter.done = std::move(done);
   Operation puts;
   puts.stamp = replica_.next_stamp(cluster(now));
-  const auto at = [](const Stamp& stamp) {
-    return Timestamp(std::chrono::microseconds(static_cast<std::int64_t>(stamp.time)));
-  };
   boost::container::small_vector<std::optional<Table::Visible>, 4> visible(write.puts.size());
   for (std::size_t i = 0; i < write.puts.size(); ++i) {
-    visible[i] = replica_.table().visible(write.puts[i].key.encoded(), at(puts.stamp));
+    visible[i] = replica_.table().visible(write.puts[i].key.encoded(), moment(now, puts.stamp));
     const bool above = visible[i] && !planted::has(Bug::wall_clock_stamps);
     if (above) puts.stamp.time = std::max(puts.stamp.time, continued(write.puts[i], *visible[i]));
     const bool wrong = write.condition != Write::If::always &&
@@ -141,11 +147,12 @@ void Replicator::perform(Now now, Write& write, const WriteOptions& options, Ins
     if (auto allowed = may_put(write.puts[i].key, puts.stamp); !allowed)
       return waiter.done(now, allowed.error());
   }
+  const Timestamp when = moment(now, puts.stamp);
   for (std::size_t i = 0; i < write.puts.size(); ++i) {
     const Put& put = write.puts[i];
     PutItem item{.key = put.key.encoded(), .value = put.value};
     if (visible[i]) item.created = visible[i]->created;
-    item.expiry = expiry_of(put, puts.stamp, visible[i]);
+    item.expiry = expiry_of(put, when, visible[i]);
     puts.puts.push_back(item);
   }
   // Of a key that stands twice in one batch the later put counts.
@@ -163,7 +170,7 @@ void Replicator::perform(Now now, Write& write, const WriteOptions& options, Ins
     RemoveItem item{.key = key.encoded(), .dots = replica_.table().created_dots(key.encoded())};
     if (item.dots.empty()) wait_for_delete_of(key, waiter);
     if (item.dots.empty() && journals_are_empty()) continue;
-    if (replica_.table().visible(key.encoded(), at(puts.stamp))) ++waiter.written.deleted;
+    if (replica_.table().visible(key.encoded(), when)) ++waiter.written.deleted;
     removes.push_back(std::move(item));
   }
   if (!puts.puts.empty()) {
@@ -196,14 +203,12 @@ void Replicator::touch(Now now, const Key& key, std::optional<Duration> ttl,
   waiter.done = std::move(done);
   Operation operation;
   operation.stamp = replica_.next_stamp(cluster(now));
-  const auto visible = replica_.table().visible(
-      key.encoded(),
-      Timestamp(std::chrono::microseconds(static_cast<std::int64_t>(operation.stamp.time))));
+  const auto visible = replica_.table().visible(key.encoded(), moment(now, operation.stamp));
   if (!visible || replica_.path().empty()) return waiter.done(now, waiter.written);
   const Put put{.key = key, .value = {}, .ttl = ttl};
   operation.stamp.time = std::max(operation.stamp.time, continued(put, *visible));
   TouchItem item{.key = key.encoded(), .created = visible->created};
-  item.expiry = expiry_of(put, operation.stamp, visible);
+  item.expiry = expiry_of(put, moment(now, operation.stamp), visible);
   operation.touches.push_back(item);
   waiter.written.applied = true;
   waiter.free = replica_.issue(operation);

@@ -88,6 +88,45 @@ TEST(CacheMachine, AWriteIsOneForWhoeverCatchesUp) {
   }
 }
 
+TEST(CacheMachine, AWriteIsOneForWhoeverHearsOfItBeforeItHasCaughtUp) {
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+    SCOPED_TRACE(seed);
+    World world(seed);
+    for (const char* name : {"a", "b"}) world.start(name);
+    world.settle();
+    Renewal session(world);
+    session.next();
+    world.settle();
+    world.queued = std::size_t{1} << 30;  // b is slow: it is to fetch what it misses.
+    world.put("a", "missed", "v", {}, {.acknowledge = Acknowledge::local}).value();
+    world.run(20ms);
+    EXPECT_EQ(world.local("b", "missed"), "-");
+    world.queued = 0;
+    for (int i = 0; i < 60; ++i) {
+      session.next();
+      world.at("a").machine->flush(world.now());
+      for (int steps = 0; steps < 3; ++steps) {
+        if (!world.step()) world.run(1ms);
+        ASSERT_EQ(session.seen_by("b"), 1) << i;
+      }
+    }
+    there_is_always_one(world, session, "b");
+  }
+}
+
+TEST(CacheMachine, ABatchThatPutsAndDeletesOneKeyIsRefused) {
+  World world;
+  world.start("a");
+  world.settle();
+  Write both;
+  both.puts.push_back({.key = Key("k"), .value = "v"});
+  both.deletes = {Key("other"), Key("k")};
+  const auto written = world.write("a", both);
+  ASSERT_FALSE(written);
+  EXPECT_NE(written.error().text().find("puts and deletes the same key"), std::string::npos);
+  EXPECT_EQ(world.content("a"), "");
+}
+
 TEST(CacheMachine, AWriteIsOneForWhoeverHearsOfItThroughANeighbour) {
   for (std::uint64_t seed = 1; seed <= 5; ++seed) {
     SCOPED_TRACE(seed);

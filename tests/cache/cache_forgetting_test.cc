@@ -154,6 +154,16 @@ TEST(CacheMachine, ADeleteIsNewerThanWhatItDeletesWhateverTheClocks) {
   EXPECT_GT(removed, put);
 }
 
+TEST(CacheMachine, ADeleteReachesTheJournalAlsoWhereNothingWasEverWritten) {
+  World world;
+  world.start("a");
+  world.settle();
+  world.at("a").all_changes = true;
+  world.at("a").machine->write_journal(world.now(), "session", Key("k").encoded(), "set aside");
+  EXPECT_TRUE(world.erase("a", "k").value().everywhere);
+  EXPECT_EQ(world.events("a", CacheEvent::Kind::deleted), 1);
+}
+
 TEST(CacheMachine, OperationsOfAnOlderBootComeFromMembersAndNeverFromThatBoot) {
   World world;
   for (const char* name : {"a", "b", "c"}) world.start(name);

@@ -75,9 +75,9 @@ TEST(CacheMachine, JoinersUnderWritesEndUpEqual) {
     int answered = 0;
     for (int i = 0; i < 200; ++i) {
       Write write;
-      write.puts.push_back(
-          {.key = Key("k" + std::to_string(world.random() % 400)), .value = std::to_string(i)});
-      write.deletes.push_back(Key("k" + std::to_string(world.random() % 400)));
+      const auto key = world.random() % 400, other = (key + 1 + world.random() % 399) % 400;
+      write.puts.push_back({.key = Key("k" + std::to_string(key)), .value = std::to_string(i)});
+      write.deletes.push_back(Key("k" + std::to_string(other)));
       world.at("a").machine->write(
           world.now(), "session", write, {},
           [&](Now, Result<Written> result) { answered += result ? 1 : 0; });
