@@ -2,7 +2,8 @@
 //
 // Deletes that are remembered: a create dot named here is dead for ever, whether its create has
 // come or not (then the delete is parked).  Kept until settled: when every member has it on disk
-// nobody can ever send that incarnation again.
+// nobody can ever send that incarnation again.  One that found nothing, of a key that may stand in
+// somebody's journal, names no dot (its sequence is 0).
 #pragma once
 
 #include <cstdint>

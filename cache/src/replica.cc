@@ -231,9 +231,14 @@ void Replica::apply_remove(const RemoveItem& remove, const Operation& operation)
     if (table_->remove(remove.key, created)) touched(remove.key);
     if (!parked_touches_.empty()) parked_touches_.erase({std::string(remove.key), created});
     if (planted::has(Bug::deletes_not_parked) && !seen_.covers(created)) continue;
-    deletes_.add(remove.key, created, operation.stamp);
-    delete_changed(remove.key, created);
+    keep_delete(remove.key, created, operation.stamp);
   }
+  if (remove.dots.empty()) keep_delete(remove.key, {}, operation.stamp);
+}
+
+void Replica::keep_delete(std::string_view key, const Dot& created, const Stamp& stamp) {
+  deletes_.add(key, created, stamp);
+  delete_changed(key, created);
 }
 
 void Replica::touched(std::string_view key) {

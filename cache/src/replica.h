@@ -50,6 +50,8 @@ class ReplicaListener {
   virtual void applied(const Operation& operation, std::string_view encoded) = 0;
   /// Under `merge`: of two values of one key from sibling lines, the older one.
   virtual void outdone(const SetAside& aside) = 0;
+  /// A copy brought a delete that was not known here.
+  virtual void brought_delete(std::string_view key, const Dot& created, const Stamp& stamp) = 0;
 };
 
 class Replica {
@@ -245,6 +247,7 @@ class Replica {
   void prefetch(const std::deque<std::string>& keys, std::size_t from) const;
   static void make_row_key(std::string_view key, std::string& row);
   void delete_changed(std::string_view key, const Dot& created);
+  void keep_delete(std::string_view key, const Dot& created, const Stamp& stamp);
   void set_path(Path path, std::set<BootId> members);
   void note_members();
   using LostLine = std::function<bool(LineId)>;

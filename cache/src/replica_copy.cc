@@ -107,8 +107,8 @@ void Replica::start_repair(const Vector& vector, const Origins& origins) {
 void Replica::install_delete(std::string_view key, const Dot& created, const Stamp& stamp) {
   if (table_->remove(key, created)) touched(key);
   if (!parked_touches_.empty()) parked_touches_.erase({std::string(key), created});
-  deletes_.add(key, created, stamp);
-  delete_changed(key, created);
+  if (deletes_.find(key, created) == nullptr) listener_.brought_delete(key, created, stamp);
+  keep_delete(key, created, stamp);
 }
 
 void Replica::drop_leftover(std::string_view key) {

@@ -123,6 +123,7 @@ class Replicator final : private ReplicaListener {
   // ReplicaListener
   void applied(const Operation& operation, std::string_view encoded) override;
   void outdone(const SetAside& aside) override;
+  void brought_delete(std::string_view key, const Dot& created, const Stamp& stamp) override;
 
   // replicator.cc: the life of the copy, dispatch, disk
   void set_readiness(Now now, Readiness readiness, std::string_view why);

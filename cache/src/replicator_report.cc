@@ -107,7 +107,8 @@ void Replicator::receive_report(Now now, const node::Member& from, const wire::R
   copy.members = from_wire(report.members());
   copy.reported_seen = from_wire(report.seen(), &heard_origins_);
   copy.seen.raise(copy.reported_seen);
-  copy.durable = report.has_durable() ? from_wire(report.durable()) : copy.seen;
+  // As it says now: an origin that it no longer names it has pruned, and had in full.
+  copy.durable = report.has_durable() ? from_wire(report.durable()) : copy.reported_seen;
   copy.stores = report.has_durable();
   copy.pace = static_cast<DiskPace>(std::min(report.disk(), 2U));
   copy.waits_for = from_wire(report.waits_for());

@@ -107,6 +107,7 @@ void Replicator::keep_for_rejoin(Now now, const RemoteCopy& sponsor, const Vecto
   });
   counters_.set_aside += count;
   replica_.deletes().visit_all([&](const Deletes::Id& id, const Stamp& stamp) {
+    if (id.created.sequence == 0) return;  // It found nothing.
     const auto before = deleted_again_.find({id.key, id.created});
     const std::uint64_t made = before != deleted_again_.end() ? before->second : stamp.time;
     deletes_again_.try_emplace({id.key, id.created}, made);

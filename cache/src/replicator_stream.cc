@@ -73,6 +73,20 @@ void Replicator::report_changes(const Operation& operation) const {
   }
 }
 
+/// What is set aside in the journal here may be what it ended.
+void Replicator::brought_delete(std::string_view key, const Dot& created, const Stamp& stamp) {
+  if (replica_.journal().empty()) return;
+  std::vector<Dot> dots;
+  if (created.sequence != 0) dots.push_back(created);
+  surroundings_.effects.report(surroundings_.now, CacheEvent{CacheEvent::Kind::deleted,
+                                                             definition_.name,
+                                                             std::string(key),
+                                                             {},
+                                                             {},
+                                                             stamp,
+                                                             std::move(dots)});
+}
+
 void Replicator::send_control(RemoteCopy& copy) {
   if (!copy.has_control) return;
   copy.has_control = false;

@@ -150,6 +150,7 @@ void Checker::contents(const std::string& table) {
       if (operation->kind == Kind::put) {
         judge_put(*operation, operations);
         judge_reuse(*operation, operations);
+        judge_condition(*operation, operations);
       }
   }
   for (const auto& [of_table, key] : world_.history().keys())
@@ -163,10 +164,6 @@ void Checker::judge_put(const Operation& put, const std::vector<const Operation*
   if (!put.applied || put.maybe_lost) return;
   const auto found = contents_.find(put.key);
   if (found != contents_.end() && found->second == put.value) return;
-  const auto gone_by = [this](const Operation& operation) {
-    return operation.ttl &&
-           world_.now() >= operation.invoked + *operation.ttl - world_.options().clock_tolerance;
-  };
   if (gone_by(put)) return;
   const bool key_is_there = found != contents_.end();
   // Under merge a value may give way to a newer one, a key to nothing but a delete.
@@ -185,6 +182,29 @@ void Checker::judge_put(const Operation& put, const std::vector<const Operation*
   problem(fmt::format("{}: {} is {}",
                       put.acknowledged ? "an acknowledged put is lost" : "a put is lost",
                       describe(put), key_is_there ? "replaced by " + found->second : "gone"));
+}
+
+bool Checker::gone_by(const Operation& operation) const {
+  return operation.ttl &&
+         world_.now() >= operation.invoked + *operation.ttl - world_.options().clock_tolerance;
+}
+
+/// A put on the condition that its key is there made none: some other put had made it, and what
+/// that made was not surely deleted before.
+void Checker::judge_condition(const Operation& put, const std::vector<const Operation*>& same_key) {
+  if (!put.if_present || !put.applied) return;
+  world_.count("a put of what is there");
+  const auto surely_deleted = [&](const Operation& made) {
+    return std::ranges::any_of(same_key, [&](const Operation* removal) {
+      return removal->kind == Kind::remove && !removal->maybe_lost &&
+             History::happened_before(made, *removal) && History::happened_before(*removal, put);
+    });
+  };
+  const bool may_be_there = std::ranges::any_of(same_key, [&](const Operation* other) {
+    return other->kind == Kind::put && other != &put &&
+           (other->applied || !other->done() || !other->error.empty()) && !surely_deleted(*other);
+  });
+  if (!may_be_there) problem("put of a key that cannot be there: " + describe(put));
 }
 
 /// Under `reuse: never` nobody who knows that a key was deleted takes a put of it.  Judged where
@@ -217,7 +237,7 @@ void Checker::judge_absence(const std::string& key, const std::vector<const Oper
   if (contents_.contains(key)) return;
   const Operation* held = nullptr;
   for (const Operation* operation : same_key) {
-    if (operation->kind != Kind::put || operation->ttl || operation->maybe_lost) return;
+    if (operation->kind != Kind::put || gone_by(*operation) || operation->maybe_lost) return;
     if (journal_.contains(operation->value)) return;
     if (operation->applied) held = operation;
   }
@@ -252,8 +272,9 @@ void Checker::judge_visible(const std::string& key, const std::string& value,
     if (other->kind == Kind::put && only_puts && !set_aside(*other))
       problem("went back: " + describe(*put) + " is read, although " + describe(*other));
   }
-  if (put->ttl && put->done() && same_key.size() == 1 &&
-      world_.now() > put->completed + *put->ttl + world_.options().clock_tolerance)
+  if (!put->ttl || !put->done() || same_key.size() != 1) return;
+  world_.count("an entry that expires");
+  if (world_.now() > put->completed + *put->ttl + world_.options().clock_tolerance)
     problem("expired, but read: " + describe(*put));
 }
 

@@ -39,6 +39,9 @@ void World::answered(std::size_t id, const Result<cache::Written>& result) {
   Operation& operation = history_.at(id);
   if (operation.done()) return violation("operation " + std::to_string(id) + " answered twice");
   operation.completed = now();
+  const Duration limit = operation.direct ? longest_put : longest_proxied;
+  if (now() - std::max(operation.invoked, disturbed_[operation.node]) > limit)
+    violation("operation " + std::to_string(id) + " took longer than 2 s");
   if (!result) {
     operation.error = result.error().text();
     trace_.say(now(), "client: {} fails: {}", id, operation.error);
@@ -52,10 +55,10 @@ void World::answered(std::size_t id, const Result<cache::Written>& result) {
   trace_.say(now(), "client: {} {}{}, {} holders", id,
              operation.applied ? "applied" : "not applied",
              operation.acknowledged ? " and acknowledged" : "", operation.holders.size());
-  const Duration limit = operation.direct ? longest_put : longest_proxied;
-  if (now() - std::max(operation.invoked, disturbed_[operation.node]) > limit)
-    violation("operation " + std::to_string(id) + " took longer than 2 s");
-  if (operation.acknowledged) check_holders(operation);
+  if (operation.acknowledged) {
+    check_holders(operation);
+    check_readers(operation);
+  }
   const bool session = operation.kind == Operation::Kind::put && operation.applied && itself &&
                        !operation.again && !operation.ttl;
   if (session)
@@ -102,6 +105,45 @@ void World::check_holders(const Operation& operation) {
   }
 }
 
+/// "After put returns under sync, every ready node of the island reads it": of those that were in
+/// touch with its node all the while, for who was cut off may not know it yet; and where no two
+/// lines met meanwhile, for until they are healed each has its own.
+void World::check_readers(const Operation& put) {
+  if (put.again || put.kind != Operation::Kind::put || !put.direct || !lives(put)) return;
+  if (table(put.table).writes != cache::Acknowledge::sync) return;
+  if (history_.of(put.table, put.key).size() != 1) return;
+  for (NodeIndex index = 0; index < size(); ++index) {
+    SimNode& node = *nodes_[index];
+    if (index == put.node || !in_touch(put.node, index, put.invoked)) continue;
+    const auto found = read(index, put.table, put.key);
+    if (!node.cache()->ready(put.table)) continue;  // Which it knows when it is asked.
+    ++counted_["a put looked for at another node"];
+    if (found == put.value || line_of(index, put.table) != line_of(put.node, put.table)) continue;
+    violation(fmt::format("put {} was acknowledged, but {} is ready and reads {}", put.id,
+                          node.name().text(), found.value_or("nothing")));
+  }
+}
+
+bool World::in_touch(NodeIndex a, NodeIndex b, Instant since) const {
+  // A lag may be known to one side before the other has been told.
+  const auto well_before = [since](Instant when) {
+    return when != never && after(when, Network::retransmit_late + 200ms) <= since;
+  };
+  for (const auto& [from, to] : {std::pair(a, b), std::pair(b, a)}) {
+    const SimNode& node = *nodes_[from];
+    const auto linked = linked_.find({from, to});
+    if (!node.up() || node.leaving() || network_.paused(host(from))) return false;
+    if (linked == linked_.end() || linked->second > since) return false;
+    if (!well_before(network_.passes_since(host(from), host(to)))) return false;
+    if (disturbed_[from] != started_[from] && !well_before(disturbed_[from])) return false;
+  }
+  return true;
+}
+
+bool World::lives(const Operation& put) const {
+  return !put.ttl || after(now(), options_.clock_tolerance) < put.invoked + *put.ttl;
+}
+
 void World::submit(NodeIndex node, std::vector<std::size_t> ids, cache::Write write) {
   const std::string table = history_.at(ids.front()).table;
   nodes_[node]->turn([this, node, ids = std::move(ids), table, write = std::move(write)](Now at) {
@@ -117,6 +159,7 @@ std::size_t World::put(NodeIndex node, const std::string& table, std::string_vie
                        std::optional<Duration> ttl, cache::Write::If condition) {
   Operation& operation = record(Operation::Kind::put, node, table, key);
   operation.ttl = ttl;
+  operation.if_present = condition == cache::Write::If::present;
   const std::size_t id = operation.id;
   trace_.say(now(), "client: {} put {} = {} at {}", id, key, operation.value,
              nodes_[node]->name().text());
@@ -245,7 +288,9 @@ void World::judge_read(NodeIndex node, const std::string& table, const std::stri
   const bool plain = std::all_of(operations.begin(), operations.end(), [](const Operation* each) {
     return each->kind == Operation::Kind::put && !each->ttl;
   });
-  if (!plain) return;
+  const bool brief = operations.size() == 1 && lives(*operations.front());
+  if (!plain && !brief) return;
+  ++counted_[found ? "a read" : "a miss"];
   if (const auto wrong = sessions_.saw(node, table, key, value, invoked, now())) violation(*wrong);
 }
 

@@ -15,7 +15,6 @@ namespace {
 // What a lost segment costs a connection: mostly the next ones tell of it, sometimes only time.
 constexpr Duration retransmit_tail = 200ms;
 constexpr double tail_share = 0.2;
-constexpr Duration retransmit_late = 1s;  // The longest that TCP dozes after a cut is healed.
 constexpr Timestamp world_begins = std::chrono::sys_days(std::chrono::year(2026) / 1 / 1);
 
 }  // namespace
@@ -32,6 +31,8 @@ HostId Network::add_host(std::string name) {
   host.epoch = random_.between(0s, std::chrono::hours(1000));
   for (std::vector<bool>& row : cut_) row.resize(hosts_.size());
   cut_.resize(hosts_.size(), std::vector<bool>(hosts_.size()));
+  for (std::vector<Instant>& row : healed_) row.resize(hosts_.size());
+  healed_.resize(hosts_.size(), std::vector<Instant>(hosts_.size()));
   return id;
 }
 
@@ -320,6 +321,10 @@ void Network::quality(HostId a, HostId b, const Quality& of_pair) {
 
 bool Network::passes(HostId from, HostId to) const { return !cut_[from][to]; }
 
+Instant Network::passes_since(HostId from, HostId to) const {
+  return cut_[from][to] ? never : healed_[from][to];
+}
+
 void Network::cut_one_way(HostId from, HostId to) {
   if (from == to || cut_[from][to]) return;
   note("cut", from, to);
@@ -330,6 +335,7 @@ void Network::heal_one_way(HostId from, HostId to) {
   if (!cut_[from][to]) return;
   note("heal", from, to);
   cut_[from][to] = false;
+  healed_[from][to] = agenda_.now();
   wake_waiting(from, to);
 }
 

@@ -306,7 +306,9 @@ void SimNode::persist(const node::NodeState& state) { state_ = state; }
 
 void SimNode::report(Now at, const node::NodeEvent& event) {
   using Kind = node::NodeEvent::Kind;
-  links_changed_ |= event.kind == Kind::nodeup || event.kind == Kind::nodedown;
+  const bool up = event.kind == Kind::nodeup, down = event.kind == Kind::nodedown;
+  links_changed_ |= up || down;
+  if (up || down) stage_.linked(event.node.name, up);
   stage_.trace.mix(static_cast<std::uint64_t>(event.kind));
   stage_.trace.say(stage_.agenda.now(), "{}: event {} {} {}", name_.text(),
                    static_cast<int>(event.kind), event.node.name.text(), event.detail);

@@ -62,11 +62,24 @@ World::World(std::uint64_t seed, WorldOptions options)
           return nodes_[found->second]->host();
         },
         .violation = [this](std::string text) { violation(std::move(text)); },
+        .linked =
+            [this, index](const NodeName& peer, bool up) {
+              const auto pair = std::pair(index, index_of(peer));
+              up ? void(linked_[pair] = now()) : void(linked_.erase(pair));
+            },
         .alarm = [this, index](const cache::CacheEvent& event) { alarm(index, event); },
-        .forked = [this] { history_.healed(); },
+        .forked =
+            [this] {
+              count("a fork met");
+              history_.healed();
+            },
         // What clients saw there begins anew, also through those that pass their reads on.
         .dropping = [this](const std::string& table) { sessions_.forget(table); },
-        .healed = [this](const unsplit::Heal&) { history_.healed(); }};
+        .healed =
+            [this](const unsplit::Heal&) {
+              count("a heal");
+              history_.healed();
+            }};
     nodes_.push_back(std::make_unique<SimNode>(std::move(stage), options_.node, host, name,
                                                random_.split(name.text()).next()));
   }
@@ -153,6 +166,7 @@ PeerSet World::contacts_of(NodeIndex index) const {
 void World::start(NodeIndex index) {
   if (nodes_[index]->up()) return;
   started_[index] = disturbed_[index] = now();
+  std::erase_if(linked_, [&](const auto& each) { return each.first.first == index; });
   sessions_.forget(index);
   history_.returned(index);
   nodes_[index]->start(contacts_of(index));
@@ -199,7 +213,9 @@ void World::forget(NodeIndex by, NodeIndex whom) {
     const auto done = nodes_[by]->machine()->forget(at, nodes_[whom]->name());
     trace_.say(now(), "{}: forgets {}: {}", nodes_[by]->name().text(), nodes_[whom]->name().text(),
                done ? "done" : done.error().text());
-    if (done) forgotten_.insert(whom);
+    if (!done) return;
+    count("a node forgotten");
+    forgotten_.insert(whom);
   });
 }
 

@@ -33,6 +33,7 @@ struct Sink final : ReplicaListener {
   std::string latest;
   void applied(const Operation&, std::string_view encoded) override { latest.assign(encoded); }
   void outdone(const SetAside&) override {}
+  void brought_delete(std::string_view, const Dot&, const Stamp&) override {}
 };
 
 struct Copy {

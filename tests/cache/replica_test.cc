@@ -19,6 +19,7 @@ struct Sink final : ReplicaListener {
     applied_bytes.emplace_back(encoded);
   }
   void outdone(const SetAside&) override {}
+  void brought_delete(std::string_view, const Dot&, const Stamp&) override {}
 };
 
 constexpr Timestamp start{std::chrono::seconds(1'700'000'000)};

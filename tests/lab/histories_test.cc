@@ -2,6 +2,7 @@
 //
 // Random worlds: two to seven nodes, any faults in any order, clients all the while.
 #include <chrono>
+#include <iostream>
 
 #include "random_world.h"
 
@@ -11,7 +12,9 @@ namespace {
 using namespace std::chrono_literals;
 
 void random_world(std::uint64_t seed, cache::OnSplit rule) {
-  EXPECT_EQ(run_random_world(seed, random_options(seed, rule), {.losses = seed % 2 == 0}), "");
+  const Traffic traffic{.brief = 0.3, .reads = 0.3};
+  EXPECT_EQ(run_random_world(seed, random_options(seed, rule), {.losses = seed % 2 == 0}, traffic),
+            "");
 }
 
 TEST(Histories, RandomFaultsUnderOldestKeepEveryPromise) {
@@ -35,7 +38,54 @@ cache::OnSplit rule_of(std::uint64_t seed) {
 // Disks slow, failing, restored from a backup; clocks off, jumping, drifting; nodes that leave;
 // tables written sync, async, by majority; batches, takes, conditions; clients that read.
 TEST(Histories, AnyWorldKeepsEveryPromise) {
+  tally().clear();
   for_each_seed(200, [](std::uint64_t seed) { EXPECT_EQ(run_any_world(seed, rule_of(seed)), ""); });
+  for (const auto& [what, times] : tally()) std::cout << times << "\t" << what << "\n";
+  if (replaying() || tally()["acknowledged"] < 50'000) return;
+  for (const char* what : {"islands",
+                           "a cut between two",
+                           "a one-way cut",
+                           "a pause",
+                           "a reset",
+                           "a crash",
+                           "a crash that loses the tail of a disk",
+                           "a crash that loses a disk",
+                           "a backup restored",
+                           "a slow disk",
+                           "a failing disk",
+                           "a clock that jumps",
+                           "a clock that drifts",
+                           "a node leaves",
+                           "a fork met",
+                           "a heal",
+                           "acknowledged",
+                           "refused",
+                           "never answered",
+                           "not acknowledged in time",
+                           "may be lost",
+                           "put again",
+                           "a read",
+                           "a miss",
+                           "a put looked for at another node",
+                           "a put of what is there",
+                           "an entry that expires"}) {
+    EXPECT_GT(tally()[what], 0U) << what << " has not happened";
+  }
+}
+
+TEST(Histories, AnyWorldIsTheSameAgainToTheByte) {
+  for_each_seed(20, [](std::uint64_t seed) {
+    EXPECT_EQ(hash_of_any_world(seed, rule_of(seed)), hash_of_any_world(seed, rule_of(seed)));
+  });
+}
+
+// All that is in memory is lost with its process.
+TEST(Histories, TablesInMemoryKeepEveryPromise) {
+  for_each_seed(60, [](std::uint64_t seed) {
+    WorldOptions options = random_options(seed, rule_of(seed));
+    options.node.tables.front().storage = cache::Storage::ram_copies;
+    EXPECT_EQ(run_random_world(seed, options, {}, {.brief = 0.3, .reads = 0.3}), "");
+  });
 }
 
 // Who is deleted stays deleted, whatever is cut, crashes or joins.

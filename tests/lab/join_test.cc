@@ -41,14 +41,14 @@ TEST(Join, AJoinerWhileClientsWriteMissesNothing) {
   });
 }
 
-// The join of 600 keys takes a few hundred events; each seed cuts after another number of them.
+// The join of 600 keys takes a few hundred events; each seed cuts after another number of them, again and again.
 TEST(Join, SurvivesACutAndAHealAtEveryStep) {
   for_each_seed(150, [](std::uint64_t seed) {
     Stage world(seed, world_of(3));
     ASSERT_TRUE(running_cluster(*world, 600)) << world->picture();
     drive(*world, 2s, {.gap = 10ms, .expiring = 0.0});
     world->start(2);
-    for (std::uint64_t step = 0; step < seed * 3; ++step) world->agenda().step();
+    for (std::uint64_t step = 0; step < seed % 400 * 3; ++step) world->agenda().step();
     if (seed % 3 == 0)
       world->cut_into({{0, 1}, {2}});
     else
@@ -66,7 +66,7 @@ TEST(Join, GoesOnFromAnotherMemberWhenTheSourceIsKilled) {
     ASSERT_TRUE(running_cluster(*world, 600)) << world->picture();
     drive(*world, 1s, {.gap = 10ms, .expiring = 0.0});
     world->start(2);
-    for (std::uint64_t step = 0; step < seed * 3; ++step) world->agenda().step();
+    for (std::uint64_t step = 0; step < seed % 400 * 3; ++step) world->agenda().step();
     const NodeIndex killed = seed % 2;
     world->crash(killed, Crash::keep, seed % 3 == 0);
     EXPECT_TRUE(world->run_until([&] { return world->node(2).cache()->ready(); }, 20s))

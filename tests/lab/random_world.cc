@@ -29,34 +29,64 @@ void crash(World& world, NodeIndex node, bool losses) {
   const Crash kind = losses && random.chance(0.3)
                          ? (random.chance(0.3) ? Crash::lose_disk : Crash::lose_tail)
                          : Crash::keep;
+  if (world.node(node).up()) {
+    world.count(kind == Crash::keep        ? "a crash"
+                : kind == Crash::lose_tail ? "a crash that loses the tail of a disk"
+                                           : "a crash that loses a disk");
+  }
   world.crash(node, kind, random.chance(0.3));
+}
+
+/// Of the world that ran last.
+std::uint64_t last_hash = 0;
+
+void add_up(World& world) {
+  for (const auto& [what, times] : world.counted()) tally()[what] += times;
+  for (const Operation& each : world.history().all()) {
+    ++tally()[each.acknowledged     ? "acknowledged"
+              : !each.done()        ? "never answered"
+              : !each.error.empty() ? "refused"
+              : each.applied        ? "not acknowledged in time"
+                                    : "of no effect"];
+    if (each.maybe_lost) ++tally()["may be lost"];
+    if (each.again) ++tally()["put again"];
+  }
+  last_hash = world.trace().hash();
 }
 
 /// One of the kinds that `faults` adds.
 void special_fault(World& world, const Faults& faults, NodeIndex node, NodeIndex other) {
   Random& random = world.random();
   SimNode& at = world.node(node);
+  enum { back_up, restore, slow, broken, jump, drift, leave, forget };
   std::vector<int> kinds;
-  if (faults.backups) kinds.insert(kinds.end(), {0, 1});
-  if (faults.disks) kinds.insert(kinds.end(), {2, 3});
-  if (faults.clocks) kinds.insert(kinds.end(), {4, 5});
-  if (faults.leaves) kinds.push_back(6);
-  if (faults.forgets) kinds.push_back(7);
+  if (faults.backups) kinds.insert(kinds.end(), {back_up, restore});
+  if (faults.disks) kinds.insert(kinds.end(), {slow, broken});
+  if (faults.clocks) kinds.insert(kinds.end(), {jump, drift});
+  if (faults.leaves) kinds.push_back(leave);
+  if (faults.forgets) kinds.push_back(forget);
   switch (random.pick(kinds)) {
-    case 0:
+    case back_up:
       return at.back_up();
-    case 1:
-      return at.backed_up() ? world.restore(node) : at.back_up();
-    case 2:
+    case restore:
+      if (!at.backed_up()) return at.back_up();
+      world.count("a backup restored");
+      return world.restore(node);
+    case slow:
+      world.count("a slow disk");
       return at.slow_disk(random.between(20ms, 1500ms));
-    case 3:
+    case broken:
+      world.count("a failing disk");
       if (at.up()) at.break_disk();
       return;
-    case 4:
+    case jump:
+      world.count("a clock that jumps");
       return world.network().skew(at.host(), random.between(-clock_off, clock_off));
-    case 5:
+    case drift:
+      world.count("a clock that drifts");
       return world.network().drift(at.host(), 0.02 * random.unit() - 0.01);
-    case 6:
+    case leave:
+      world.count("a node leaves");
       return world.leave(node);
     default:
       return world.forget(node, other);
@@ -72,10 +102,13 @@ void random_fault(World& world, const Faults& faults) {
   switch (random.below(special ? 16 : 12)) {
     case 0:
     case 1:
+      world.count("islands");
       return random_islands(world);
     case 2:
+      world.count("a cut between two");
       return world.cut(node, other);
     case 3:
+      world.count("a one-way cut");
       return world.network().cut_one_way(world.node(node).host(), world.node(other).host());
     case 4:
     case 5:
@@ -86,11 +119,13 @@ void random_fault(World& world, const Faults& faults) {
     case 8:
       return world.start(node);
     case 9:
+      world.count("a pause");
       return world.pause(node);
     case 10:
       return world.resume(node);
     case 11:
       if (!world.node(node).up()) return world.start(node);
+      world.count("a reset");
       return world.network().reset_between(world.node(node).host(), world.node(other).host());
     default:
       return special_fault(world, faults, node, other);
@@ -109,6 +144,11 @@ std::string described(const WorldOptions& options, const Faults& faults) {
 }
 
 }  // namespace
+
+Tally& tally() {
+  static Tally all;
+  return all;
+}
 
 WorldOptions random_options(std::uint64_t seed, cache::OnSplit rule) {
   WorldOptions options = world_of(2 + seed % 4, rule);
@@ -137,7 +177,13 @@ std::string run_random_world(std::uint64_t seed, const WorldOptions& options, co
   }
   const std::string problems = joined(world->quiet());
   if (!problems.empty()) tell_trace();
+  add_up(*world);
   return problems;
+}
+
+std::uint64_t hash_of_any_world(std::uint64_t seed, cache::OnSplit rule) {
+  static_cast<void>(run_any_world(seed, rule));
+  return last_hash;
 }
 
 std::string run_any_world(std::uint64_t seed, cache::OnSplit rule) {
@@ -163,7 +209,7 @@ std::string run_any_world(std::uint64_t seed, cache::OnSplit rule) {
   options.node.cache.copy_batch_bytes = seed % 3 == 0 ? 200 : 1000;
   return run_random_world(
       seed, options, faults,
-      {.gap = 30ms, .batches = 0.15, .reads = 0.4, .takes = 0.05, .if_present = 0.1});
+      {.gap = 30ms, .batches = 0.15, .brief = 0.3, .reads = 0.4, .takes = 0.05, .if_present = 0.1});
 }
 
 }  // namespace muster::lab

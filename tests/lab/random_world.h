@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <string>
 
 #include "scenario.h"
 
@@ -24,11 +26,16 @@ struct Faults {
 
 /// Seeds decide size, contacts, quality of the network, and who runs at first; every eighth world
 /// has no faults.
+/// What happened in all worlds of this process, and what was looked at in them.
+using Tally = std::map<std::string, std::size_t>;
+Tally& tally();
 [[nodiscard]] WorldOptions random_options(std::uint64_t seed, cache::OnSplit rule);
 /// Returns what does not hold.
 std::string run_random_world(std::uint64_t seed, const WorldOptions& options, const Faults& faults,
                              const Traffic& traffic = {});
 /// Those that DESIGN.md promises to survive, chosen by the seed, with all that clients can do.
 std::string run_any_world(std::uint64_t seed, cache::OnSplit rule);
+/// The same, for the hash of all that happened in it.
+std::uint64_t hash_of_any_world(std::uint64_t seed, cache::OnSplit rule);
 
 }  // namespace muster::lab

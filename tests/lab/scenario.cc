@@ -91,8 +91,28 @@ void for_each_seed(std::size_t count, const std::function<void(std::uint64_t)>& 
 
 namespace {
 
+std::string brief_key(std::size_t number) { return "brief" + std::to_string(number); }
+
+/// Chance of its own, so that worlds are else what they are without it.
+Random chance_of(const World& world, std::size_t number) {
+  return Random(world.seed() * 1'000'003 + number);
+}
+
+/// A key of its own.
+void put_once(World& world, const Traffic& traffic, NodeIndex node, std::size_t number) {
+  Random random = chance_of(world, number);
+  if (!random.chance(traffic.brief)) {
+    const std::string key = "only" + std::to_string(number) + "n" + std::to_string(node);
+    world.put(node, traffic.table, key);
+    return;
+  }
+  const Duration soon = random.between(std::chrono::seconds(1), std::chrono::seconds(20));
+  const Duration late = std::chrono::minutes(10);
+  world.put(node, traffic.table, brief_key(number), random.chance(0.5) ? soon : late);
+}
+
 /// True when it was one of those.
-bool one_more(World& world, const Traffic& traffic, NodeIndex node) {
+bool one_more(World& world, const Traffic& traffic, NodeIndex node, std::size_t number) {
   Random& random = world.random();
   const double dice = random.unit();
   if (dice >= traffic.reads + traffic.takes + traffic.if_present) return false;
@@ -108,6 +128,8 @@ bool one_more(World& world, const Traffic& traffic, NodeIndex node) {
     world.put(node, traffic.table, plain);
   } else if (kind == 1) {
     world.look_at_batches(node);
+  } else if (Random own = chance_of(world, number); own.chance(traffic.brief)) {
+    world.get(node, traffic.table, brief_key(number - own.below(100)));
   } else {
     world.get(node, traffic.table, kind == 2 ? plain : hot);
   }
@@ -118,7 +140,7 @@ void one_operation(World& world, const Traffic& traffic, std::size_t number) {
   Random& random = world.random();
   const NodeIndex node = random.index(world.size());
   const bool more = traffic.reads + traffic.takes + traffic.if_present > 0;
-  if (more && one_more(world, traffic, node)) return;
+  if (more && one_more(world, traffic, node, number)) return;
   const bool unique = random.chance(traffic.unique);
   const std::string hot = "hot" + std::to_string(random.index(traffic.hot_keys));
   const double dice = random.unit();
@@ -126,7 +148,7 @@ void one_operation(World& world, const Traffic& traffic, std::size_t number) {
   const Duration ttl = random.between(std::chrono::seconds(1), std::chrono::seconds(20));
   if (!world.node(node).up() || world.node(node).cache() == nullptr) return;
   if (unique) {
-    world.put(node, traffic.table, "only" + std::to_string(number) + "n" + std::to_string(node));
+    put_once(world, traffic, node, number);
   } else if (dice < traffic.removes) {
     world.remove(node, traffic.table, hot);
   } else if (dice < traffic.removes + traffic.touches) {

@@ -68,6 +68,7 @@ struct Traffic {
   double touches = 0.1;
   double expiring = 0.2;  ///< Share of puts with a ttl.
   double batches = 0.1;
+  double brief = 0;  ///< Of the puts to a key of its own: with a ttl, of seconds or of minutes.
   // Beside the operations above, of all that happens:
   double reads = 0;       ///< By clients that stay on their node; some look for half a batch.
   double takes = 0;       ///< Of a hot key.

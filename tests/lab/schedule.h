@@ -86,6 +86,8 @@ class Schedule {
   struct Copy final : cache::ReplicaListener {
     void applied(const cache::Operation& operation, std::string_view encoded) override;
     void outdone(const cache::SetAside& /*aside*/) override {}
+    void brought_delete(std::string_view /*key*/, const cache::Dot& /*created*/,
+                        const cache::Stamp& /*stamp*/) override {}
 
     std::unique_ptr<cache::Replica> replica;
     cache::BootId boot;

@@ -29,8 +29,9 @@ struct Operation {
   std::string key;    ///< Encoded.
   std::string value;  ///< Unique in its world.
   std::optional<Duration> ttl;
-  bool again = false;  ///< A heal happened meanwhile, so it may have been put again.
-  bool direct = true;  ///< The node was ready, so it did not have to ask another.
+  bool if_present = false;  ///< A put of a key that is there, or of none.
+  bool again = false;       ///< A heal happened meanwhile, so it may have been put again.
+  bool direct = true;       ///< The node was ready, so it did not have to ask another.
   Instant invoked{};
   Instant completed = never;  ///< Never: no answer, the node died first.
   bool applied = false;

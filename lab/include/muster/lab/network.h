@@ -112,6 +112,10 @@ class Network {
   void islands(const std::vector<int>& number);
   void heal_all();
   [[nodiscard]] bool passes(HostId from, HostId to) const;
+  /// Since when; never while it is cut.
+  [[nodiscard]] Instant passes_since(HostId from, HostId to) const;
+  /// How late TCP may notice that a cut is healed.
+  static constexpr Duration retransmit_late = std::chrono::seconds(1);
   /// Every connection between the two breaks at both ends: a middlebox that forgot them.
   void reset_between(HostId a, HostId b);
 
@@ -189,7 +193,8 @@ class Network {
   Trace& trace_;
   Random random_;
   std::deque<Host> hosts_;
-  std::vector<std::vector<bool>> cut_;  ///< [from][to]
+  std::vector<std::vector<bool>> cut_;        ///< [from][to]
+  std::vector<std::vector<Instant>> healed_;  ///< The same: when last; the beginning: never cut.
   Quality quality_;
   std::map<std::pair<HostId, HostId>, Quality> pair_quality_;
   std::vector<std::unique_ptr<Connection>> connections_;  ///< Null once both ends are closed.

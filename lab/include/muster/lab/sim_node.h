@@ -65,6 +65,8 @@ class SimNode final : private Process,
     /// A node's host by its name; none: no such host.
     std::function<std::optional<HostId>(const NodeName&)> host_of;
     std::function<void(std::string)> violation;
+    /// A link to that node came up here, or went down.
+    std::function<void(const NodeName&, bool up)> linked;
     std::function<void(const cache::CacheEvent&)> alarm;
     std::function<void()> forked;
     /// Values of a table that were read here are about to leave its copy.

@@ -127,6 +127,9 @@ class World {
   /// The second phase: faults end, everybody that did not leave is up; then, within `limit`, what
   /// is promised must hold.  Returns what does not.
   std::vector<std::string> quiet(Duration limit = std::chrono::seconds(60));
+  /// What happened, and what was looked at: a check that never looks finds nothing.
+  [[nodiscard]] const std::map<std::string, std::size_t>& counted() const { return counted_; }
+  void count(const std::string& what) { ++counted_[what]; }
   /// What was found wrong so far, while it ran.
   [[nodiscard]] const std::vector<std::string>& violations() const { return violations_; }
 
@@ -139,6 +142,10 @@ class World {
   /// Where its path ends: how much of it is pruned is its own affair.
   [[nodiscard]] cache::LineId line_of(NodeIndex index, const std::string& table) const;
   void check_holders(const Operation& operation);
+  void check_readers(const Operation& put);
+  [[nodiscard]] bool in_touch(NodeIndex a, NodeIndex b, Instant since) const;
+  /// Surely not expired yet, whatever the clocks.
+  [[nodiscard]] bool lives(const Operation& put) const;
   struct Batch {
     std::string table;
     std::vector<std::string> puts;  ///< Encoded keys.
@@ -165,10 +172,12 @@ class World {
   std::deque<Batch> batches_;
   std::set<std::pair<NodeIndex, std::string>> taken_;
   std::vector<std::string> violations_;
+  std::map<std::string, std::size_t> counted_;
   std::map<NodeName, NodeIndex> by_name_;
   std::vector<std::unique_ptr<SimNode>> nodes_;
   std::set<NodeIndex> forgotten_;
-  std::vector<Instant> started_;    ///< When each was last started ...
+  std::map<std::pair<NodeIndex, NodeIndex>, Instant> linked_;  ///< Since when the first sees it.
+  std::vector<Instant> started_;                               ///< When each was last started ...
   std::vector<Instant> disturbed_;  ///< ... or resumed: a put may have waited for that, too.
 };
 
@@ -188,6 +197,8 @@ class Checker {
   void journals(const std::string& table);
   void judge_put(const Operation& put, const std::vector<const Operation*>& same_key);
   void judge_reuse(const Operation& put, const std::vector<const Operation*>& same_key);
+  void judge_condition(const Operation& put, const std::vector<const Operation*>& same_key);
+  [[nodiscard]] bool gone_by(const Operation& operation) const;
   void judge_absence(const std::string& key, const std::vector<const Operation*>& same_key);
   void judge_visible(const std::string& key, const std::string& value,
                      const std::vector<const Operation*>& same_key);
