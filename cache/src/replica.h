@@ -167,6 +167,14 @@ class Replica {
   /// Whoever says so has had the very same operations.
   [[nodiscard]] bool is_twin(const Vector& vector, const Pruned& pruned) const;
   /// The same between twins: what one of them lacks it has lost, and nothing is dropped for that.
+  /// Of what expires: all that was due before that is out of the digest, nothing that is due later.
+  [[nodiscard]] Timestamp digest_as_of() const {
+    return std::min(expired_until_, table_->next_expiry());
+  }
+  /// Whether the digest was, or will be, the same at that time, as far as expiries go.
+  [[nodiscard]] bool same_digest_at(Timestamp then) const {
+    return then >= last_expired_ && then < table_->next_expiry();
+  }
   void start_repair(const Vector& vector, const Origins& origins);
   /// So many entries of this bucket are about to be installed.
   void expect(std::uint32_t bucket, std::size_t entries);
@@ -332,6 +340,7 @@ class Replica {
   };
   std::deque<SettledDelete> settled_deletes_;
   Expiry expired_until_ = Expiry::min();
+  Expiry last_expired_ = Expiry::min();  ///< When an entry was last found to be over.
 
   bool meta_dirty_ = false, clear_first_ = false;
   KeySet dirty_keys_;

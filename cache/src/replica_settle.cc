@@ -23,6 +23,7 @@ Expiry time_of(const Stamp& stamp) {
 void Replica::expire(Timestamp at, std::size_t limit, const Table::Expired& expired) {
   expired_until_ = std::max(expired_until_, at);
   const auto husk = [&](std::string_view key) {
+    last_expired_ = std::max(last_expired_, at);
     if (planted::has(planted::Bug::husks_dropped)) return drop_expired(key, at);
     husks_.push_back({at, std::string(key), {}});
   };

@@ -40,6 +40,7 @@ struct RemoteCopy {
   Vector reported_seen = {};  ///< As its last report said; the digest belongs to it.
   std::set<BootId> waits_for = {};
   Table::Digest digest = {};
+  Timestamp digest_as_of = Timestamp::min();
   std::uint64_t clock_us = 0;
   std::uint64_t membership = 0;
   std::uint64_t entries = 0;

@@ -42,6 +42,7 @@ void Replicator::fill_report(Now now, wire::Report& report) const {
   const Table::Digest digest = replica_.table().digest();
   report.set_digest_low(digest.low);
   report.set_digest_high(digest.high);
+  report.set_expired_until_us(replica_.digest_as_of().time_since_epoch().count());
   report.set_clock_us(cluster(now).time_since_epoch().count());
   report.set_membership(membership_hash());
   report.set_entries(replica_.table().count());
@@ -113,6 +114,7 @@ void Replicator::receive_report(Now now, const node::Member& from, const wire::R
   copy.pace = static_cast<DiskPace>(std::min(report.disk(), 2U));
   copy.waits_for = from_wire(report.waits_for());
   copy.digest = {report.digest_low(), report.digest_high()};
+  copy.digest_as_of = Timestamp(std::chrono::microseconds(report.expired_until_us()));
   copy.clock_us = static_cast<std::uint64_t>(std::max<std::int64_t>(report.clock_us(), 0));
   copy.membership = report.membership();
   copy.entries = report.entries();
@@ -187,22 +189,23 @@ bool Replicator::must_have(BootId boot, const RemoteCopy& copy) const {
          should_hold(copy.member.name);
 }
 
-/// At equal line and vector content must be equal, as long as clocks agree on what has expired.  A
-/// difference that lasts is repaired, and an alarm.
+/// At equal line and vector content must be equal, but for what has expired on one of the two
+/// alone: they are compared when nothing has.  A difference that is seen again and again is
+/// repaired, and an alarm.
 void Replicator::check_digest(Now now, RemoteCopy& copy) {
-  const Timestamp theirs{std::chrono::microseconds(copy.clock_us)};
-  const bool clocks_agree = std::chrono::abs(cluster(now) - theirs) <= differs_for / 2;
-  const bool comparable = clocks_agree && readiness_ == Readiness::ready && !copying_ &&
-                          copy.counted() && copy.comparable && !replica_.content_ahead() &&
+  const bool comparable = replica_.same_digest_at(copy.digest_as_of) &&
+                          readiness_ == Readiness::ready && !copying_ && copy.counted() &&
+                          copy.comparable && !replica_.content_ahead() &&
                           relate(replica_.path(), copy.path) == Relation::equal &&
                           replica_.seen() == copy.reported_seen;
-  if (!comparable || copy.digest == replica_.table().digest()) {
+  if (!comparable) return;
+  if (copy.digest == replica_.table().digest()) {
     copy.digest_mismatches = 0;
     return;
   }
   if (copy.digest_mismatches++ == 0) copy.differs_since = now.mono;
   if (copy.digest_mismatches < mismatches_max) return;
-  if (now.mono - copy.differs_since < differs_for) return;  // clocks differ a little
+  if (now.mono - copy.differs_since < differs_for) return;
   copy.digest_mismatches = 0;
   report(now, CacheEvent::Kind::alarm, copy.member.name,
          "contents differ at equal vectors; repairing");
