@@ -125,10 +125,11 @@ void World::check_readers(const Operation& put) {
 }
 
 bool World::in_touch(NodeIndex a, NodeIndex b, Instant since) const {
-  // A lag may be known to one side before the other has been told.
+  // A lag may be known to one side before the other has been told, and a heal likewise.
   const auto well_before = [since](Instant when) {
     return when != never && after(when, Network::retransmit_late + 200ms) <= since;
   };
+  if (lines_met_ != Instant{} && !well_before(lines_met_)) return false;
   for (const auto& [from, to] : {std::pair(a, b), std::pair(b, a)}) {
     const SimNode& node = *nodes_[from];
     const auto linked = linked_.find({from, to});

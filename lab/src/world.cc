@@ -71,6 +71,7 @@ World::World(std::uint64_t seed, WorldOptions options)
         .forked =
             [this] {
               count("a fork met");
+              lines_met_ = now();
               history_.healed();
             },
         // What clients saw there begins anew, also through those that pass their reads on.
@@ -78,6 +79,7 @@ World::World(std::uint64_t seed, WorldOptions options)
         .healed =
             [this](const unsplit::Heal&) {
               count("a heal");
+              lines_met_ = now();
               history_.healed();
             }};
     nodes_.push_back(std::make_unique<SimNode>(std::move(stage), options_.node, host, name,

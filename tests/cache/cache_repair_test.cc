@@ -64,5 +64,20 @@ TEST(CacheMachine, WhatWasLostIsRepairedWhileOthersAreWrittenAndDeleted) {
   }
 }
 
+TEST(CacheMachine, EntriesThatExpireOneAfterTheOtherAreNoDifference) {
+  World world;
+  world.skew["b"] = 50ms;
+  for (const char* name : {"a", "b"}) world.start(name);
+  world.settle();
+  for (int i = 0; i < 1000; ++i) {
+    world.put("a", "key" + std::to_string(i), "v", 30s + i * 10ms).value();
+  }
+  world.run(60s);
+  for (const char* name : {"a", "b"}) {
+    EXPECT_EQ(world.status(name).entries, 0u) << name;
+    EXPECT_EQ(world.events(name, CacheEvent::Kind::alarm), 0) << name;
+  }
+}
+
 }  // namespace
 }  // namespace muster::cache::testing

@@ -173,6 +173,7 @@ class World {
   std::set<std::pair<NodeIndex, std::string>> taken_;
   std::vector<std::string> violations_;
   std::map<std::string, std::size_t> counted_;
+  Instant lines_met_{};  ///< When a fork was last met, or healed.
   std::map<NodeName, NodeIndex> by_name_;
   std::vector<std::unique_ptr<SimNode>> nodes_;
   std::set<NodeIndex> forgotten_;
