@@ -83,6 +83,11 @@ class Chaos : public ::testing::Test {
     const std::uint64_t stale_before = stale();
     wait_for(span);
     EXPECT_EQ(stale() - stale_before, 0u) << "without any fault";
+    rest();
+    const auto seen = times_until_seen();
+    std::printf("| %-23s | %5lld ms | seen in %lld/%lld/%lld ms (half, 99 %%, all) |\n",
+                "without any fault", in_ms(span), in_ms(seen[0]), in_ms(seen[1]), in_ms(seen[2]));
+    go_on();
   }
   void suffer(Fault fault, std::chrono::milliseconds span) {
     SCOPED_TRACE(said(fault));
@@ -153,7 +158,6 @@ class Chaos : public ::testing::Test {
     std::ranges::sort(all);
     return {all[all.size() / 2], all[all.size() * 99 / 100], all.back()};
   }
-
   [[nodiscard]] std::size_t largest_resident() const {
     std::size_t largest = 0;
     for (std::size_t node = 0; node < nodes_->size(); ++node)
@@ -239,7 +243,8 @@ class Chaos : public ::testing::Test {
       expect_values(contents, client->told().kept);
       if (client->counted() == 0) continue;
       const auto counter = contents.find(client->counter());
-      const auto value = counter == contents.end() ? 0 : std::stoull(counter->second);
+      const auto value =
+          counter == contents.end() ? 0 : std::strtoull(counter->second.c_str(), nullptr, 10);
       EXPECT_TRUE(client->counted() <= value && value <= client->tried())
           << client->counter() << " is " << value << ", acknowledged was " << client->counted();
     }
