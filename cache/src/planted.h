@@ -22,7 +22,7 @@ enum class Bug : std::uint8_t {
   vector_over_hole,        ///< The vector moves over operations that have not come.
   every_line_counts,       ///< Operations of lines that are off the path are taken.
   no_delta_on_reconnect,   ///< What was missed is not asked for.
-  acknowledged_unapplied,  ///< A write is answered as if everybody had it.
+  acknowledged_unapplied,  ///< A write is acknowledged before others have it.
   acknowledged_unstored,   ///< Durable is what memory holds.
   deletes_lost_with_line,  ///< A delete counts only where its line does.
   settled_from_clocks,     ///< It does not wait for what somebody lacks.

@@ -303,8 +303,7 @@ void Replicator::name_holders(Waiter& waiter, const std::vector<OtherHolder>& ot
   written.holders.reserve(1 + others.size());
   written.holders.push_back(surroundings_.fabric.self().name);
   for (const auto& [name, copy] : others) {
-    const bool has = copy != nullptr && (covers(copy->seen, copy->pruned, waiter) ||
-                                         planted::has(Bug::acknowledged_unapplied));
+    const bool has = copy != nullptr && covers(copy->seen, copy->pruned, waiter);
     if (has) written.holders.push_back(*name);
     written.everywhere = written.everywhere && has;
   }
