@@ -68,6 +68,7 @@ void Replicator::keep_values_where_asked() {
 }
 
 bool Replicator::should_hold(const NodeName& name) const {
+  if (definition_.local_content && name != surroundings_.fabric.self().name) return false;
   const auto& copies = definition_.copies;
   return copies.empty() || std::find(copies.begin(), copies.end(), name) != copies.end();
 }
@@ -364,27 +365,25 @@ void Replicator::wake(Now now) {
   counters_.expired += expired;
   const bool ticked = now.mono >= next_tick_;
   if (ticked) next_tick_ = now.mono + tick;
-  if (!definition_.local_content) {
-    expire_asked(now);
-    expire_waiters(now);
-    if (now.mono >= line_retry_) retry_pending(now);
-    if (now.mono >= join_retry_) {
-      join_retry_ = never;
-      if (wants_sponsor()) look_for_sponsor(now);
-    }
-    if (fetching_ && now.mono >= fetching_->deadline) {
-      if (RemoteCopy* copy = copy_of(fetching_->from)) copy->no_fetch_before = now.mono + tick;
-      fetching_.reset();
-    }
-    if (ticked) {
-      check_lag(now);
-      if (copying_ && now.mono - copying_->progress > 4 * tick) stop_copying(now);
-      forget_settled(now);
-      if (!kept_.empty() && readiness_ == Readiness::ready) drop_needless_records(false);
-      if (report_stale_ || now.mono - last_report_ >= 10 * tick) announce();
-    }
-    progress(now);
+  expire_asked(now);
+  expire_waiters(now);
+  if (now.mono >= line_retry_) retry_pending(now);
+  if (now.mono >= join_retry_) {
+    join_retry_ = never;
+    if (wants_sponsor()) look_for_sponsor(now);
   }
+  if (fetching_ && now.mono >= fetching_->deadline) {
+    if (RemoteCopy* copy = copy_of(fetching_->from)) copy->no_fetch_before = now.mono + tick;
+    fetching_.reset();
+  }
+  if (ticked) {
+    check_lag(now);
+    if (copying_ && now.mono - copying_->progress > 4 * tick) stop_copying(now);
+    forget_settled(now);
+    if (!kept_.empty() && readiness_ == Readiness::ready) drop_needless_records(false);
+    if (report_stale_ || now.mono - last_report_ >= 10 * tick) announce();
+  }
+  progress(now);
 }
 
 Instant Replicator::next_wake() const {

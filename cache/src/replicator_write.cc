@@ -281,7 +281,6 @@ void Replicator::wait_for(Now now, Waiter& waiter) {
 /// Who else should hold a copy, at this moment.
 std::vector<Replicator::OtherHolder> Replicator::other_holders() const {
   std::vector<OtherHolder> others;
-  if (definition_.local_content) return others;
   const NodeName& own = surroundings_.fabric.self().name;
   for (const auto& [name, status] : surroundings_.fabric.membership().nodes) {
     if (!status.admitted() || name == own || !should_hold(name)) continue;
