@@ -71,12 +71,6 @@ std::optional<std::string_view> some_unless_empty(const std::string& row) {
   return row.empty() ? std::nullopt : std::optional<std::string_view>(row);
 }
 
-template <class T>
-void sort_unique(std::vector<T>& items) {
-  std::sort(items.begin(), items.end());
-  items.erase(std::unique(items.begin(), items.end()), items.end());
-}
-
 }  // namespace
 
 std::string Replica::row_key(std::string_view key) {
@@ -131,7 +125,6 @@ StoreBatch Replica::make_batch(const TableDefinition& definition, std::uint64_t 
     batch.rows.add({Space::entries, row_key, some_unless_empty(row)});
     if (options_.drops_values) storing_.push_back(std::move(keys[i]));
   }
-  sort_unique(dirty_deletes_);
   for (const auto& [key, created] : dirty_deletes_) {
     const Stamp* stamp = deletes_.find(key, created);
     row = stamp != nullptr ? delete_value(*stamp) : std::string();
@@ -196,9 +189,17 @@ void Replica::journal(std::string key, std::optional<std::string> value) {
   } else {
     journal_.erase(key);
   }
-  if (!options_.stores) return;
-  journal_rows_.emplace_back(std::move(key), std::move(value));
+  if (!collects()) return;
+  journal_rows_.insert_or_assign(std::move(key), std::move(value));
   meta_dirty_ = true;
+}
+
+void Replica::give_up_storing() {
+  disk_lost_ = true;
+  dirty_keys_.clear();
+  dirty_deletes_.clear();
+  journal_rows_.clear();
+  storing_.clear();
 }
 
 Result<bool> Replica::load_state(std::string_view bytes,

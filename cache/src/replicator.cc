@@ -331,6 +331,7 @@ void Replicator::disk_changed(Now now, DiskState state, const std::string& why) 
   if (!replica_.stores() || disk_ == DiskState::failed) return;
   disk_ = state;
   disk_why_ = why;
+  if (disk_ == DiskState::failed) replica_.give_up_storing();
   if (disk_ != DiskState::good) report(now, CacheEvent::Kind::alarm, {}, "is not stored: " + why);
   acks_moved_ = true;
 }
@@ -390,7 +391,8 @@ Instant Replicator::next_wake() const {
   if (!started_) return never;
   const Now now = surroundings_.now;
   Instant next = next_tick_;
-  if (replica_.dirty() && batch_number_ == stored_number_) next = std::min(next, next_store_);
+  const bool may_store = disk_ != DiskState::failed && batch_number_ == stored_number_;
+  if (replica_.dirty() && may_store) next = std::min(next, next_store_);
   next = std::min({next, line_retry_, join_retry_});
   if (hosted_ && readiness_ == Readiness::starting && start_deadline_ > now.mono) {
     next = std::min(next, start_deadline_);
@@ -445,6 +447,7 @@ TableStatus Replicator::status(Now now) const {
   }
   status.disk = disk_;
   status.disk_late = disk_late(now);
+  status.rows_to_store = replica_.stores() ? replica_.rows_to_store() : 0;
   if (disk_ != DiskState::good) {
     status.detail =
         fmt::format("{}: {}", disk_ == DiskState::full ? "disk full" : "disk failed", disk_why_);

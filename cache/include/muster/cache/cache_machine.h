@@ -131,7 +131,8 @@ struct TableStatus {
   std::size_t entries = 0, bytes = 0, journal = 0;
   std::size_t deletes_kept = 0;  ///< Not forgotten yet: some member may not have them on its disk.
   DiskState disk = DiskState::good;
-  Duration disk_late{};  ///< Age of the oldest change that is not on disk.
+  Duration disk_late{};           ///< Age of the oldest change that is not on disk.
+  std::size_t rows_to_store = 0;  ///< Changes that wait for the next batch.
   std::uint64_t puts = 0, deletes = 0, expired = 0, splits = 0, set_aside = 0;
   Path path;
   Table::Digest digest;
