@@ -118,7 +118,7 @@ asio::awaitable<void> Cache::Impl::stop() {
 
 void Cache::Impl::begin(std::unique_ptr<Call> call) {
   Call& begun = *call;
-  if (auto running = why_not(); !running) return begun.fail(std::move(call), running.error());
+  if (auto may = may_begin(); !may) return begun.fail(std::move(call), may.error());
   const std::uint64_t number = ++calls_;
   open_calls_.emplace(number, std::move(call));
   begun.work(*this, clocks(), number);
@@ -185,6 +185,12 @@ Result<void> Cache::Impl::why_not() const {
       break;
   }
   return Error{asio::error::operation_aborted, "the cache is stopping"};
+}
+
+Result<void> Cache::Impl::may_begin() const {
+  if (open_calls_.size() < settings_.calls_max) return why_not();
+  return Error{make_error_code(boost::system::errc::resource_unavailable_try_again),
+               fmt::format("too many calls of the cache are open ({})", open_calls_.size())};
 }
 
 asio::awaitable<Result<void>> Cache::Impl::wait_for_tables(Duration progress) {

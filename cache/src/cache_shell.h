@@ -109,6 +109,7 @@ class Cache::Impl final : public CacheEffects, public std::enable_shared_from_th
   void answer(std::uint64_t number, Result<T>&& result);
   [[nodiscard]] static Now clocks();
   [[nodiscard]] Result<void> why_not() const;
+  [[nodiscard]] Result<void> may_begin() const;
   [[nodiscard]] Result<void> open_store();
   [[nodiscard]] Result<void> open_machine();
   void end_of_turn(Now at);

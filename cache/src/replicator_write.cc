@@ -29,6 +29,10 @@ Result<void> Replicator::may_write() const {
     return refused(
         fmt::format("table {} takes no writes on this node: {}", definition_.name, disk_why_));
   }
+  if (waiters_.size() >= surroundings_.options.waiting_max) {
+    return refused(fmt::format("table {}: too many writes wait for others or for the disk ({})",
+                               definition_.name, waiters_.size()));
+  }
   if (definition_.majority || definition_.on_split == OnSplit::majority) {
     const auto [holders, admitted] = holders_and_admitted();
     if (2 * holders <= admitted) {

@@ -293,5 +293,34 @@ TEST(CacheMachine, WhatChangesOverAndOverWhileTheDiskIsFullWaitsOnce) {
   EXPECT_EQ(world.journal("a"), 1u);
 }
 
+TEST(CacheMachine, MoreWritesThanMayWaitAreRefused) {
+  World world;
+  world.cache_options.waiting_max = 3;
+  TableDefinition durable;
+  durable.durability = Durability::sync;
+  world.start("a", {durable});
+  world.settle();
+  world.put("a", "k", "0").value();
+  world.hold_disk("a", true);
+  int answered = 0;
+  for (int i = 0; i < 3; ++i) {
+    Write write;
+    write.puts.push_back({.key = Key("k"), .value = "1"});
+    world.at("a").machine->write(world.now(), "session", std::move(write), {},
+                                 [&](Now, const Result<Written>&) { ++answered; });
+  }
+  const auto refused = world.put("a", "k", "2");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().detail,
+            "table session: too many writes wait for others or for the disk (3)");
+  EXPECT_FALSE(world.touch("a", "k", 1s));
+  EXPECT_FALSE(world.erase("a", "k"));
+  EXPECT_EQ(answered, 0);
+  world.hold_disk("a", false);
+  world.run(100ms);
+  EXPECT_EQ(answered, 3);
+  EXPECT_TRUE(world.put("a", "k", "3").value().acknowledged);
+}
+
 }  // namespace
 }  // namespace muster::cache::testing

@@ -350,6 +350,32 @@ TEST(CacheShell, AfterStopCallsFailAndStoppingAgainIsFine) {
   EXPECT_EQ(a.cache->find_local("session", "k")->value, "v");
 }
 
+TEST(CacheShell, MoreCallsThanMayBeOpenAreRefusedAndWhatIsAnsweredMakesRoom) {
+  Loop loop;
+  for (const std::size_t most : {0U, 1U}) {
+    node::TestNode node(loop, settings_of("a@127.0.0.1"));
+    CacheSettings settings;
+    settings.tables.front().storage = Storage::ram_copies;
+    settings.machine.start_alone_after = 200ms;
+    settings.calls_max = most;
+    Cache cache(node.node(), std::move(settings), Log());
+    ASSERT_TRUE(loop.run(node.node().open()));
+    ASSERT_TRUE(loop.run(cache.open()));
+    ASSERT_TRUE(node.start());
+    ASSERT_TRUE(loop.run(cache.start()));
+    ASSERT_TRUE(loop.run(cache.wait_for_tables(20s)));
+    for (int i = 0; i < 3; ++i) {
+      const auto written = loop.run(cache.put("session", Key("k"), "v"));
+      EXPECT_EQ(written.has_value(), most == 1);
+      if (most == 0) {
+        EXPECT_THAT(written.error().text(), HasSubstr("too many calls"));
+      }
+    }
+    loop.run(cache.stop());
+    node.stop();
+  }
+}
+
 TEST(CacheShell, HandsOffToOthersAtOnceAndToNobodyWhereItIsAlone) {
   Loop loop;
   Host a(loop, "a@127.0.0.1");

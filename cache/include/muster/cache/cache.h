@@ -47,6 +47,7 @@ struct CacheSettings {
   /// Where disc_copies live; created 0700.  Empty: only ram_copies are possible.
   std::filesystem::path directory = {};
   CacheOptions machine = {};
+  std::size_t calls_max = 200'000;  ///< That are open at a time; more are refused.
   Duration disk_patience = std::chrono::seconds(10);  ///< Of stop(), with each commit.
 };
 

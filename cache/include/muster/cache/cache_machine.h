@@ -113,6 +113,8 @@ struct CacheOptions {
   Duration disk_late_max = std::chrono::seconds(1);
   /// Likewise where more rows than these wait for a commit to end: so none grows without bound.
   std::size_t disk_rows_max = 20'000;
+  /// Writes of a table that wait for others or for its disk; beyond, writes are refused.
+  std::size_t waiting_max = 100'000;
   Duration lag_max =
       std::chrono::milliseconds(1500);  ///< A replica slower than this leaves the sync set.
   std::size_t copy_batch_bytes = std::size_t{4} << 20;  ///< Of a copied table, to disk at a time.
