@@ -107,12 +107,10 @@ asio::awaitable<void> Cache::Impl::stop() {
     Call& waiting = *call;
     waiting.fail(std::move(call), why_not().error());
   }
+  if (was_started) node_.fabric().attach(cache_service, nullptr);
   timer_.cancel();
   if (timer_waits_ > 0) co_await until(timer_ran_);
-  if (was_started) {
-    co_await store_the_rest();
-    node_.fabric().attach(cache_service, nullptr);
-  }
+  if (was_started) co_await store_the_rest();
   if (store_) co_await close_store();
   life_ = Life::stopped;
   finished_.cancel();
@@ -120,7 +118,7 @@ asio::awaitable<void> Cache::Impl::stop() {
 
 void Cache::Impl::begin(std::unique_ptr<Call> call) {
   Call& begun = *call;
-  if (auto running = why_not(); !running) return begun.fail(std::move(call), running.error());
+  if (auto may = may_begin(); !may) return begun.fail(std::move(call), may.error());
   const std::uint64_t number = ++calls_;
   open_calls_.emplace(number, std::move(call));
   begun.work(*this, clocks(), number);
@@ -136,11 +134,12 @@ asio::awaitable<void> Cache::Impl::until(asio::steady_timer& signal) {
   co_await signal.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
 }
 
-/// The machine gathers rows for a moment before it stores them: that moment has passed now.
+/// The machine gathers rows for a moment before it stores them: that moment has passed now.  What
+/// others were told is here is among them, and the last turn tells them what is on disk.
 asio::awaitable<void> Cache::Impl::store_the_rest() {
   while (disk_ == DiskState::good) {
     if (batches_out_ > 0) {
-      co_await until(stored_);
+      if (!co_await disk_answers()) co_return;
       continue;
     }
     node_.turn([this](Now at) {
@@ -151,16 +150,28 @@ asio::awaitable<void> Cache::Impl::store_the_rest() {
   }
 }
 
+/// False: it has not for as long as stop() has patience.
+asio::awaitable<bool> Cache::Impl::disk_answers() {
+  const std::size_t before = batches_out_;
+  stored_.expires_after(settings_.disk_patience);
+  co_await until(stored_);
+  stored_.expires_at(never);
+  co_return batches_out_ < before || disk_ != DiskState::good;
+}
+
 /// The storage thread ends after its last commit: not on the loop.
 asio::awaitable<void> Cache::Impl::close_store() {
   asio::thread_pool waiter(1);
-  co_await asio::co_spawn(waiter, stop_store(), asio::use_awaitable);
+  const bool ended = co_await asio::co_spawn(waiter, stop_store(), asio::use_awaitable);
   waiter.join();
+  if (ended) co_return;
+  log_.error("the disk of {} does not answer: what was not stored yet is given up",
+             settings_.directory.string());
 }
 
-asio::awaitable<void> Cache::Impl::stop_store() {
-  store_->stop();
-  co_return;
+asio::awaitable<bool> Cache::Impl::stop_store() {
+  const bool hangs = batches_out_ > 0 && disk_ == DiskState::good;  // It was waited for already.
+  co_return store_->stop_within(hangs ? Duration() : settings_.disk_patience, store_);
 }
 
 Result<void> Cache::Impl::why_not() const {
@@ -174,6 +185,12 @@ Result<void> Cache::Impl::why_not() const {
       break;
   }
   return Error{asio::error::operation_aborted, "the cache is stopping"};
+}
+
+Result<void> Cache::Impl::may_begin() const {
+  if (open_calls_.size() < settings_.calls_max) return why_not();
+  return Error{make_error_code(boost::system::errc::resource_unavailable_try_again),
+               fmt::format("too many calls of the cache are open ({})", open_calls_.size())};
 }
 
 asio::awaitable<Result<void>> Cache::Impl::wait_for_tables(Duration progress) {

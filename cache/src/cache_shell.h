@@ -4,8 +4,8 @@
 // asks, and decides nothing.
 //
 // Threads: the node's strand, but for call(), call_blocking() and local().
-// Stop: what is still open is answered with an error; what was not stored yet is stored; then the
-// storage thread ends.
+// Stop: what is still open is answered with an error; nothing is heard from others any more, so
+// that what is left to store has an end; it is stored; then the storage thread ends.
 #pragma once
 
 #include <atomic>
@@ -109,6 +109,7 @@ class Cache::Impl final : public CacheEffects, public std::enable_shared_from_th
   void answer(std::uint64_t number, Result<T>&& result);
   [[nodiscard]] static Now clocks();
   [[nodiscard]] Result<void> why_not() const;
+  [[nodiscard]] Result<void> may_begin() const;
   [[nodiscard]] Result<void> open_store();
   [[nodiscard]] Result<void> open_machine();
   void end_of_turn(Now at);
@@ -117,8 +118,9 @@ class Cache::Impl final : public CacheEffects, public std::enable_shared_from_th
   void durable(const std::vector<StoreAnswer>& answers);
   void disk_changed(DiskState state, const std::string& why);
   boost::asio::awaitable<void> store_the_rest();
+  boost::asio::awaitable<bool> disk_answers();
   boost::asio::awaitable<void> close_store();
-  boost::asio::awaitable<void> stop_store();
+  boost::asio::awaitable<bool> stop_store();
   boost::asio::awaitable<void> until(boost::asio::steady_timer& signal);
   [[nodiscard]] std::string progress_text() const;
   void log_event(const CacheEvent& event) const;
@@ -126,7 +128,7 @@ class Cache::Impl final : public CacheEffects, public std::enable_shared_from_th
   node::Node& node_;
   CacheSettings settings_;
   Log log_;
-  std::unique_ptr<LmdbStore> store_;  // Outlives the machine, which reads from it.
+  std::shared_ptr<LmdbStore> store_;  // Outlives the machine, which reads from it.
   std::unique_ptr<CacheMachine> machine_;
   std::vector<Cache::EventHandler> handlers_;
   std::vector<Cache::EventHandler> change_handlers_;
@@ -135,7 +137,7 @@ class Cache::Impl final : public CacheEffects, public std::enable_shared_from_th
   boost::unordered_flat_map<std::uint64_t, std::unique_ptr<Call>> open_calls_;
   std::uint64_t calls_ = 0;  // Ever begun.
   boost::asio::steady_timer timer_;
-  boost::asio::steady_timer stored_;     // Cancelled when the store has answered.
+  boost::asio::steady_timer stored_;  // Cancelled when the store has answered, or the disk changed.
   boost::asio::steady_timer timer_ran_;  // Cancelled when the last handler of timer_ has run.
   boost::asio::steady_timer finished_;   // Cancelled when stop() is through.
   Instant armed_ = never;

@@ -25,9 +25,10 @@ class KeySet {
   }
   [[nodiscard]] bool contains(std::string_view key) const { return known_.contains(key); }
   [[nodiscard]] std::size_t size() const { return keys_.size(); }
+  /// Its memory as well.
   void clear() {
-    known_.clear();
-    keys_.clear();
+    known_ = decltype(known_)();
+    keys_ = decltype(keys_)();
   }
   /// All of them; none is left.
   [[nodiscard]] std::deque<std::string> take() {

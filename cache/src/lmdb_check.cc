@@ -28,6 +28,8 @@ constexpr std::size_t key_max = 511;
 constexpr unsigned depth_max = 32;
 constexpr std::uint64_t no_page = ~std::uint64_t{0};
 constexpr std::size_t many_pages = 1000;  ///< Worth a second thread.
+/// How many a commit may have taken and given back, so that they lie behind the end of the file.
+constexpr std::uint64_t unwritten_max = std::uint64_t{1} << 20;
 enum PageFlag : std::uint16_t { branch = 1, leaf = 2, overflow = 4 };
 enum NodeFlag : std::uint16_t { big_data = 1, sub_data = 2 };
 
@@ -321,8 +323,12 @@ Result<std::optional<std::string>> find_damage(const std::filesystem::path& data
     return std::optional<std::string>("the meta pages do not follow one another");
   }
   const Meta& latest = second.transaction > first.transaction ? second : first;
-  if (latest.last_page >= std::uint64_t{1} << 40) {
-    return std::optional<std::string>("the number of pages cannot be");
+  const std::uint64_t in_map = latest.map_bytes / page_size, in_file = file.size() / page_size;
+  if (latest.last_page >= in_map || latest.last_page > in_file + unwritten_max) {
+    return std::optional<std::string>(
+        fmt::format("the number of pages cannot be: the last one is {}, {} are in the file and {} "
+                    "in the map",
+                    latest.last_page, in_file, in_map));
   }
   return Walk(file, page_size, latest.last_page).run(latest);
 }

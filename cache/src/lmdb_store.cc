@@ -80,7 +80,10 @@ void LmdbStore::run(Answer answer, Tell tell) {
   assert(!thread_.joinable());
   answer_ = std::move(answer);
   tell_ = std::move(tell);
-  thread_ = std::thread([this] { work(); });
+  thread_ = std::thread([this] {
+    work();
+    const auto self = end();  // Perhaps this store ends with it.
+  });
 }
 
 void LmdbStore::submit(StoreBatch batch) {
@@ -92,14 +95,49 @@ void LmdbStore::submit(StoreBatch batch) {
   arrived_.notify_one();
 }
 
-void LmdbStore::stop() {
+void LmdbStore::ask_to_stop() {
   {
     const std::scoped_lock lock(mutex_);
     stopping_ = true;
   }
   arrived_.notify_one();
   stop_.notify_all();
+}
+
+void LmdbStore::stop() {
+  ask_to_stop();
   if (thread_.joinable()) thread_.join();
+}
+
+bool LmdbStore::stop_within(Duration limit, std::shared_ptr<LmdbStore> self) {
+  ask_to_stop();
+  if (!thread_.joinable()) return true;
+  {
+    std::unique_lock lock(mutex_);
+    if (!ended_now_.wait_for(lock, limit, [this] { return ended_; })) {
+      self_ = std::move(self);
+      thread_.detach();
+    }
+  }
+  if (thread_.joinable()) {
+    thread_.join();
+    return true;
+  }
+  const std::scoped_lock lock(telling_);
+  left_alone_ = true;
+  return false;
+}
+
+std::shared_ptr<LmdbStore> LmdbStore::end() {
+  const std::scoped_lock lock(mutex_);
+  ended_ = true;
+  ended_now_.notify_all();
+  return std::move(self_);
+}
+
+void LmdbStore::answer(std::vector<StoreAnswer> answers) {
+  const std::scoped_lock lock(telling_);
+  if (!left_alone_) answer_(std::move(answers));
 }
 
 void LmdbStore::work() {
@@ -263,11 +301,13 @@ void LmdbStore::write(std::vector<StoreBatch>& group) {
   std::vector<StoreAnswer> answers;
   answers.reserve(group.size());
   for (StoreBatch& batch : group) answers.push_back({std::move(batch.table), batch.number});
-  answer_(std::move(answers));
+  answer(std::move(answers));
 }
 
 void LmdbStore::set_state(DiskState state, const std::string& why) {
   if (std::exchange(state_, state) == state) return;
+  const std::scoped_lock lock(telling_);
+  if (left_alone_) return;
   switch (state) {
     case DiskState::good:
       log_.info("there is room on the disk again: what waited is stored");

@@ -14,7 +14,7 @@
 // Threads: submit() from the owner, image reads from any thread; `answer` and `tell` come from the
 // storage thread.
 // Stop: stop() writes what is queued, where that is still possible, answers it, and ends the
-// thread; so does the destructor.
+// thread; so does the destructor.  stop_within() leaves a disk that does not answer alone.
 #pragma once
 
 #include <atomic>
@@ -66,6 +66,9 @@ class LmdbStore final : public StoreImage {
   void run(Answer answer, Tell tell);
   void submit(StoreBatch batch);
   void stop();
+  /// False: the disk hangs.  Then nothing is told any more, and the storage thread keeps `self`,
+  /// which is this store, until it ends.
+  bool stop_within(Duration limit, std::shared_ptr<LmdbStore> self);
 
   [[nodiscard]] std::vector<std::string> tables() const override;
   Result<void> for_each(std::string_view table, Space space, const Visit& visit) const override;
@@ -78,6 +81,9 @@ class LmdbStore final : public StoreImage {
   LmdbStore(Options options, Log log, std::unique_ptr<LmdbEnvironment> environment);
 
   void work();
+  void ask_to_stop();
+  [[nodiscard]] std::shared_ptr<LmdbStore> end();
+  void answer(std::vector<StoreAnswer> answers);
   [[nodiscard]] std::vector<StoreBatch> next_group();
   void write(std::vector<StoreBatch>& group);
   void set_state(DiskState state, const std::string& why);
@@ -109,7 +115,13 @@ class LmdbStore final : public StoreImage {
   std::size_t queued_rows_ = 0;
   bool urgent_ = false;
   bool stopping_ = false;
+  bool ended_ = false;
+  std::shared_ptr<LmdbStore> self_;  // Of a thread that was left alone.
+  std::condition_variable ended_now_;
   std::thread thread_;
+
+  std::mutex telling_;  // Held while something is told; guards what follows.
+  bool left_alone_ = false;
 };
 
 }  // namespace muster::cache

@@ -242,13 +242,13 @@ void Replica::keep_delete(std::string_view key, const Dot& created, const Stamp&
 }
 
 void Replica::touched(std::string_view key) {
-  if (!options_.stores || from_nothing()) return;
+  if (!collects() || from_nothing()) return;
   const bool with_its_bucket = unstored_ != Table::buckets && Table::bucket_of(key) >= unstored_;
   if (!with_its_bucket) dirty_keys_.add(key);
 }
 
 void Replica::delete_changed(std::string_view key, const Dot& created) {
-  if (options_.stores) dirty_deletes_.emplace_back(std::string(key), created);
+  if (collects()) dirty_deletes_.emplace(key, created);
 }
 
 void Replica::check_invariants() const {

@@ -230,6 +230,8 @@ class Replica {
   static Result<std::optional<TableDefinition>> stored_definition(const StoreImage& image,
                                                                   std::string_view table_name);
   void mark_dirty() { meta_dirty_ = true; }
+  /// Nothing will be durable any more: what is stays so, and no change is kept for a batch.
+  void give_up_storing();
 
   void check_invariants() const;
 
@@ -249,6 +251,7 @@ class Replica {
   void wait_for_predecessor(const Dot& dot, std::string_view encoded);
   void apply_waiting(const OriginId& origin, Timestamp now);
   void touched(std::string_view key);
+  [[nodiscard]] bool collects() const { return options_.stores && !disk_lost_; }
   [[nodiscard]] bool is_whole_on_disk() const;
   [[nodiscard]] std::size_t unstored_rows() const;
   void add_unstored_buckets(Rows& rows);
@@ -341,14 +344,17 @@ class Replica {
   std::deque<SettledDelete> settled_deletes_;
   Expiry expired_until_ = Expiry::min();
   Expiry last_expired_ = Expiry::min();  ///< When an entry was last found to be over.
+  Expiry told_until_{};                  // Of each that expired until then it has been told.
 
-  bool meta_dirty_ = false, clear_first_ = false;
+  bool meta_dirty_ = false, clear_first_ = false, disk_lost_ = false;
+  // Each once, however often it changes while the disk takes nothing: so these are no more than
+  // what the table and the deletes hold or held on disk.
   KeySet dirty_keys_;
-  std::vector<std::pair<std::string, Dot>> dirty_deletes_;
+  std::set<std::pair<std::string, Dot>> dirty_deletes_;
+  std::map<std::string, std::optional<std::string>> journal_rows_;
   /// After a copy from nothing: buckets from here on go to disk as they are, whatever changed in
   /// them.
   std::uint32_t unstored_ = Table::buckets;
-  std::vector<std::pair<std::string, std::optional<std::string>>> journal_rows_;
   std::map<std::string, std::string> journal_;
   std::vector<std::string> storing_;  // with drops_values: keys of the latest of them, in order
   struct Given {

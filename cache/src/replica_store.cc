@@ -71,12 +71,6 @@ std::optional<std::string_view> some_unless_empty(const std::string& row) {
   return row.empty() ? std::nullopt : std::optional<std::string_view>(row);
 }
 
-template <class T>
-void sort_unique(std::vector<T>& items) {
-  std::sort(items.begin(), items.end());
-  items.erase(std::unique(items.begin(), items.end()), items.end());
-}
-
 }  // namespace
 
 std::string Replica::row_key(std::string_view key) {
@@ -105,6 +99,7 @@ std::string Replica::encode_state(const TableDefinition& definition) const {
   state.set_admission(admission_);
   to_wire(dropped_, *state.mutable_dropped());
   state.set_shared(shared_);
+  state.set_told_until_us(told_until_.time_since_epoch().count());
   return state.SerializeAsString();
 }
 
@@ -131,7 +126,6 @@ StoreBatch Replica::make_batch(const TableDefinition& definition, std::uint64_t 
     batch.rows.add({Space::entries, row_key, some_unless_empty(row)});
     if (options_.drops_values) storing_.push_back(std::move(keys[i]));
   }
-  sort_unique(dirty_deletes_);
   for (const auto& [key, created] : dirty_deletes_) {
     const Stamp* stamp = deletes_.find(key, created);
     row = stamp != nullptr ? delete_value(*stamp) : std::string();
@@ -196,9 +190,17 @@ void Replica::journal(std::string key, std::optional<std::string> value) {
   } else {
     journal_.erase(key);
   }
-  if (!options_.stores) return;
-  journal_rows_.emplace_back(std::move(key), std::move(value));
+  if (!collects()) return;
+  journal_rows_.insert_or_assign(std::move(key), std::move(value));
   meta_dirty_ = true;
+}
+
+void Replica::give_up_storing() {
+  disk_lost_ = true;
+  dirty_keys_.clear();
+  dirty_deletes_.clear();
+  journal_rows_.clear();
+  storing_.clear();
 }
 
 Result<bool> Replica::load_state(std::string_view bytes,
@@ -230,6 +232,7 @@ Result<bool> Replica::load_state(std::string_view bytes,
   admission_ = state.admission();
   dropped_ = from_wire(state.dropped());
   clock_ = state.clock();
+  told_until_ = Expiry(std::chrono::microseconds(state.told_until_us()));
   durable_line_ = path_.empty() ? 0 : path_.back().id;
   return true;
 }
@@ -298,6 +301,7 @@ Result<bool> Replica::load(const StoreImage& image, std::string_view table_name,
   });
   if (!read_rows) return read_rows.error();
   if (broken_row) return broken(table_name, "a delete");
+  expire(told_until_, SIZE_MAX, {});  // Told of by a process before this one.
   durable_ = seen_;
   meta_dirty_ |= dirty_keys_.size() != 0;
   reset_log();

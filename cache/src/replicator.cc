@@ -68,6 +68,7 @@ void Replicator::keep_values_where_asked() {
 }
 
 bool Replicator::should_hold(const NodeName& name) const {
+  if (definition_.local_content && name != surroundings_.fabric.self().name) return false;
   const auto& copies = definition_.copies;
   return copies.empty() || std::find(copies.begin(), copies.end(), name) != copies.end();
 }
@@ -330,6 +331,7 @@ void Replicator::disk_changed(Now now, DiskState state, const std::string& why) 
   if (!replica_.stores() || disk_ == DiskState::failed) return;
   disk_ = state;
   disk_why_ = why;
+  if (disk_ == DiskState::failed) replica_.give_up_storing();
   if (disk_ != DiskState::good) report(now, CacheEvent::Kind::alarm, {}, "is not stored: " + why);
   acks_moved_ = true;
 }
@@ -364,34 +366,33 @@ void Replicator::wake(Now now) {
   counters_.expired += expired;
   const bool ticked = now.mono >= next_tick_;
   if (ticked) next_tick_ = now.mono + tick;
-  if (!definition_.local_content) {
-    expire_asked(now);
-    expire_waiters(now);
-    if (now.mono >= line_retry_) retry_pending(now);
-    if (now.mono >= join_retry_) {
-      join_retry_ = never;
-      if (wants_sponsor()) look_for_sponsor(now);
-    }
-    if (fetching_ && now.mono >= fetching_->deadline) {
-      if (RemoteCopy* copy = copy_of(fetching_->from)) copy->no_fetch_before = now.mono + tick;
-      fetching_.reset();
-    }
-    if (ticked) {
-      check_lag(now);
-      if (copying_ && now.mono - copying_->progress > 4 * tick) stop_copying(now);
-      forget_settled(now);
-      if (!kept_.empty() && readiness_ == Readiness::ready) drop_needless_records(false);
-      if (report_stale_ || now.mono - last_report_ >= 10 * tick) announce();
-    }
-    progress(now);
+  expire_asked(now);
+  expire_waiters(now);
+  if (now.mono >= line_retry_) retry_pending(now);
+  if (now.mono >= join_retry_) {
+    join_retry_ = never;
+    if (wants_sponsor()) look_for_sponsor(now);
   }
+  if (fetching_ && now.mono >= fetching_->deadline) {
+    if (RemoteCopy* copy = copy_of(fetching_->from)) copy->no_fetch_before = now.mono + tick;
+    fetching_.reset();
+  }
+  if (ticked) {
+    check_lag(now);
+    if (copying_ && now.mono - copying_->progress > 4 * tick) stop_copying(now);
+    forget_settled(now);
+    if (!kept_.empty() && readiness_ == Readiness::ready) drop_needless_records(false);
+    if (report_stale_ || now.mono - last_report_ >= 10 * tick) announce();
+  }
+  progress(now);
 }
 
 Instant Replicator::next_wake() const {
   if (!started_) return never;
   const Now now = surroundings_.now;
   Instant next = next_tick_;
-  if (replica_.dirty() && batch_number_ == stored_number_) next = std::min(next, next_store_);
+  const bool may_store = disk_ != DiskState::failed && batch_number_ == stored_number_;
+  if (replica_.dirty() && may_store) next = std::min(next, next_store_);
   next = std::min({next, line_retry_, join_retry_});
   if (hosted_ && readiness_ == Readiness::starting && start_deadline_ > now.mono) {
     next = std::min(next, start_deadline_);
@@ -446,6 +447,7 @@ TableStatus Replicator::status(Now now) const {
   }
   status.disk = disk_;
   status.disk_late = disk_late(now);
+  status.rows_to_store = replica_.stores() ? replica_.rows_to_store() : 0;
   if (disk_ != DiskState::good) {
     status.detail =
         fmt::format("{}: {}", disk_ == DiskState::full ? "disk full" : "disk failed", disk_why_);

@@ -148,6 +148,7 @@ class Replicator final : private ReplicaListener {
   [[nodiscard]] bool takes_part() const {
     return readiness_ == Readiness::ready || readiness_ == Readiness::catching_up;
   }
+  /// A copy of what this one holds; of local content there is no other.
   [[nodiscard]] bool should_hold(const NodeName& name) const;
   /// Asked for by the definition, and possible here.
   [[nodiscard]] static bool stores(const Surroundings& surroundings,

@@ -126,6 +126,7 @@ void Replicator::prune(const Stamp& bound, const std::vector<const RemoteCopy*>&
       via_.erase(id);
       moved_.erase(id);
       acknowledged_.erase(id);
+      acknowledged_durable_.erase(id);
     }
     report_stale_ = true;
   }
@@ -148,6 +149,11 @@ void Replicator::tidy() {
   }
   std::erase_if(heard_origins_, [&](const auto& each) { return !spoken.contains(each.first); });
   std::erase_if(via_, [&](const auto& each) { return !replica_.seen().contains(each.first); });
+  for (Vector* told : {&acknowledged_, &acknowledged_durable_}) {
+    for (const Vector::Entry& entry : Vector(*told)) {
+      if (!replica_.seen().contains(entry.first)) told->erase(entry.first);
+    }
+  }
   for (auto& [boot, copy] : copies_) {
     std::erase_if(copy.passed_on, [&](const auto& each) { return !copies_.contains(each.first); });
   }

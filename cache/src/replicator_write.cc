@@ -29,6 +29,10 @@ Result<void> Replicator::may_write() const {
     return refused(
         fmt::format("table {} takes no writes on this node: {}", definition_.name, disk_why_));
   }
+  if (waiters_.size() >= surroundings_.options.waiting_max) {
+    return refused(fmt::format("table {}: too many writes wait for others or for the disk ({})",
+                               definition_.name, waiters_.size()));
+  }
   if (definition_.majority || definition_.on_split == OnSplit::majority) {
     const auto [holders, admitted] = holders_and_admitted();
     if (2 * holders <= admitted) {
@@ -286,7 +290,6 @@ void Replicator::wait_for(Now now, Waiter& waiter) {
 /// Who else should hold a copy, at this moment.
 std::vector<Replicator::OtherHolder> Replicator::other_holders() const {
   std::vector<OtherHolder> others;
-  if (definition_.local_content) return others;
   const NodeName& own = surroundings_.fabric.self().name;
   for (const auto& [name, status] : surroundings_.fabric.membership().nodes) {
     if (!status.admitted() || name == own || !should_hold(name)) continue;

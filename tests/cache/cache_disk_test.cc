@@ -246,5 +246,81 @@ TEST(CacheMachine, ADiskFarBehindDelaysOthersOnceAndIsStillReadInTime) {
       << "once it has caught up its disk is waited for again";
 }
 
+TEST(CacheMachine, NothingIsCollectedForADiskThatHasFailed) {
+  World world;
+  for (const char* name : {"a", "b"}) world.start(name);
+  world.settle();
+  world.put("a", "k", "0").value();
+  world.fail_disk("a");
+  for (int i = 0; i < 100; ++i) world.put("b", fmt::format("k{}", i), "1").value();
+  for (int i = 0; i < 50; ++i) world.erase("b", fmt::format("k{}", i)).value();
+  world.at("a").machine->write_journal(world.now(), "session", "record", "value");
+  EXPECT_EQ(world.status("a").rows_to_store, 0u);
+  EXPECT_EQ(world.local("a", "k99"), "1");
+  world.crash("b");
+  world.run(10s);
+  world.start("b");
+  world.settle();
+  EXPECT_EQ(world.local("b", "k99"), "1") << "what a's disk lacks still counts as not stored there";
+  world.crash("a");
+  world.start("a");
+  world.settle();
+  EXPECT_EQ(world.content("a"), world.content("b"));
+}
+
+TEST(CacheMachine, WhatChangesOverAndOverWhileTheDiskIsFullWaitsOnce) {
+  World world;
+  for (const char* name : {"a", "b"}) world.start(name);
+  world.settle();
+  world.put("a", "k", "0").value();
+  world.hold_disk("a", true);
+  world.set_disk("a", DiskState::full, "no room");
+  world.put("b", "k", "1").value();
+  world.run(100ms);  // Its batch is on the way.
+  for (int round = 0; round < 20; ++round) {
+    world.put("b", "k", std::to_string(round)).value();
+    world.at("a").machine->write_journal(world.now(), "session", "record", std::to_string(round));
+  }
+  EXPECT_EQ(world.status("a").rows_to_store, 2u);
+  world.hold_disk("a", false);
+  world.set_disk("a", DiskState::good, "");
+  world.settle();
+  EXPECT_EQ(world.status("a").rows_to_store, 0u);
+  world.crash("a");
+  world.start("a");
+  world.settle();
+  EXPECT_EQ(world.local("a", "k"), "19");
+  EXPECT_EQ(world.journal("a"), 1u);
+}
+
+TEST(CacheMachine, MoreWritesThanMayWaitAreRefused) {
+  World world;
+  world.cache_options.waiting_max = 3;
+  TableDefinition durable;
+  durable.durability = Durability::sync;
+  world.start("a", {durable});
+  world.settle();
+  world.put("a", "k", "0").value();
+  world.hold_disk("a", true);
+  int answered = 0;
+  for (int i = 0; i < 3; ++i) {
+    Write write;
+    write.puts.push_back({.key = Key("k"), .value = "1"});
+    world.at("a").machine->write(world.now(), "session", std::move(write), {},
+                                 [&](Now, const Result<Written>&) { ++answered; });
+  }
+  const auto refused = world.put("a", "k", "2");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().detail,
+            "table session: too many writes wait for others or for the disk (3)");
+  EXPECT_FALSE(world.touch("a", "k", 1s));
+  EXPECT_FALSE(world.erase("a", "k"));
+  EXPECT_EQ(answered, 0);
+  world.hold_disk("a", false);
+  world.run(100ms);
+  EXPECT_EQ(answered, 3);
+  EXPECT_TRUE(world.put("a", "k", "3").value().acknowledged);
+}
+
 }  // namespace
 }  // namespace muster::cache::testing

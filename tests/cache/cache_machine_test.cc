@@ -427,20 +427,6 @@ TEST(CacheMachine, TablesLiveOnNamedNodesAndOthersPassRequestsOn) {
   EXPECT_EQ(world.get("b", "job", "jobs"), "1");
 }
 
-TEST(CacheMachine, LocalContentStaysLocal) {
-  TableDefinition mine{.name = "mine"};
-  mine.local_content = true;
-  World world;
-  for (const char* name : {"a", "b"}) world.start(name, {mine});
-  world.settle();
-  Write write;
-  write.puts.push_back({.key = Key("k"), .value = "a"});
-  EXPECT_TRUE(world.write("a", write, {}, "mine").value().acknowledged);
-  world.settle();
-  EXPECT_EQ(world.get("a", "k", "mine"), "a");
-  EXPECT_EQ(world.get("b", "k", "mine"), "-");
-}
-
 TEST(CacheMachine, AMajorityTableRefusesWritesInAMinority) {
   TableDefinition strict;
   strict.majority = true;

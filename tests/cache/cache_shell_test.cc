@@ -10,9 +10,8 @@
 #include <boost/asio/thread_pool.hpp>
 #include <thread>
 
-#include "muster/cache/cache.h"
+#include "cache/cache_host.h"
 #include "node/temp_dir.h"
-#include "node/test_nodes.h"
 
 namespace muster::cache {
 namespace {
@@ -22,59 +21,6 @@ using node::settings_of;
 using node::TempDir;
 using testing::HasSubstr;
 using namespace std::chrono_literals;
-
-/// A node with a cache, as a program has them; stopped when it goes away.
-class Host {
- public:
-  Host(Loop& loop, std::string_view name, std::filesystem::path directory = {},
-       Durability durability = Durability::async, bool others_may_come = true)
-      : node(loop, settings_of(name)) {
-    TableDefinition table;
-    table.storage = directory.empty() ? Storage::ram_copies : Storage::disc_copies;
-    table.durability = durability;
-    CacheSettings settings;
-    settings.tables = {table};
-    settings.directory = std::move(directory);
-    settings.machine.start_alone_after = 200ms;
-    settings.machine.others_may_come = others_may_come;
-    cache.emplace(node.node(), std::move(settings), node.book.log());
-  }
-  ~Host() { stop(); }
-
-  Result<void> open() {
-    if (auto opened = run(node.node().open()); !opened) return opened;
-    return run(cache->open());
-  }
-  Result<void> start() {
-    if (auto opened = open(); !opened) return opened;
-    if (auto started = node.start(); !started) return started;
-    return run(cache->start());
-  }
-  void stop() {
-    run(cache->stop());
-    node.stop();
-  }
-  bool ready() {
-    const auto waited = run(cache->wait_for_tables(20s));
-    EXPECT_TRUE(waited) << waited.error().text() << "\n" << node.book.all();
-    return waited.has_value();
-  }
-  Result<Written> put(std::string key, std::string value, std::optional<Duration> ttl = {}) {
-    return run(cache->put("session", Key(key), std::move(value), ttl));
-  }
-  std::string get(std::string key) {
-    auto found = run(cache->get("session", Key(key)));
-    if (!found) return "error: " + found.error().text();
-    return found->value_or("(none)");
-  }
-  template <class T>
-  T run(boost::asio::awaitable<T> task) {
-    return node.loop().run(std::move(task));
-  }
-
-  node::TestNode node;
-  std::optional<Cache> cache;
-};
 
 TEST(CacheShell, TwoNodesShareATable) {
   Loop loop;
@@ -402,6 +348,32 @@ TEST(CacheShell, AfterStopCallsFailAndStoppingAgainIsFine) {
   ASSERT_FALSE(refused);
   EXPECT_THAT(refused.error().text(), HasSubstr("stopping"));
   EXPECT_EQ(a.cache->find_local("session", "k")->value, "v");
+}
+
+TEST(CacheShell, MoreCallsThanMayBeOpenAreRefusedAndWhatIsAnsweredMakesRoom) {
+  Loop loop;
+  for (const std::size_t most : {0U, 1U}) {
+    node::TestNode node(loop, settings_of("a@127.0.0.1"));
+    CacheSettings settings;
+    settings.tables.front().storage = Storage::ram_copies;
+    settings.machine.start_alone_after = 200ms;
+    settings.calls_max = most;
+    Cache cache(node.node(), std::move(settings), Log());
+    ASSERT_TRUE(loop.run(node.node().open()));
+    ASSERT_TRUE(loop.run(cache.open()));
+    ASSERT_TRUE(node.start());
+    ASSERT_TRUE(loop.run(cache.start()));
+    ASSERT_TRUE(loop.run(cache.wait_for_tables(20s)));
+    for (int i = 0; i < 3; ++i) {
+      const auto written = loop.run(cache.put("session", Key("k"), "v"));
+      EXPECT_EQ(written.has_value(), most == 1);
+      if (most == 0) {
+        EXPECT_THAT(written.error().text(), HasSubstr("too many calls"));
+      }
+    }
+    loop.run(cache.stop());
+    node.stop();
+  }
 }
 
 TEST(CacheShell, HandsOffToOthersAtOnceAndToNobodyWhereItIsAlone) {

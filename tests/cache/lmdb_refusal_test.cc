@@ -110,6 +110,34 @@ TEST_F(LmdbStoreTest, AFlippedByteIsRefusedOrHarmlessAndNeverACrash) {
   EXPECT_GT(harmless, 20);
 }
 
+/// Of both meta pages, how large the map is and which page is the last one.
+TEST_F(LmdbStoreTest, AFlippedBitOfASizeIsRefusedOrHarmlessAndTakesNoMemory) {
+  for (std::uint64_t number = 1; number <= 3; ++number) {
+    write({batch_of(number, {{Space::entries, "key", std::string(9'000, 'v')}})});
+  }
+  const auto good = rows(*open(), "session", Space::entries);
+  std::string file(fs::file_size(data()), '\0');
+  std::ifstream(data()).read(file.data(), static_cast<std::streamsize>(file.size()));
+  constexpr std::size_t page_bytes = 4096, map_size_at = 16 + 16, last_page_at = 16 + 120;
+  int refused = 0;
+  for (const std::size_t place :
+       {map_size_at, last_page_at, page_bytes + map_size_at, page_bytes + last_page_at}) {
+    for (std::size_t bit = 0; bit < 64; ++bit) {
+      SCOPED_TRACE(fmt::format("bit {} at {}", bit, place));
+      std::string flipped = file;
+      flipped[place + bit / 8] = static_cast<char>(flipped[place + bit / 8] ^ (1 << bit % 8));
+      std::ofstream(data()).write(flipped.data(), static_cast<std::streamsize>(flipped.size()));
+      if (const auto store = try_open()) {
+        EXPECT_TRUE(rows(**store, "session", Space::entries) == good);
+      } else {
+        EXPECT_THAT(store.error().text(), HasSubstr("data.mdb is damaged"));
+        ++refused;
+      }
+    }
+  }
+  EXPECT_GE(refused, 40) << "all beyond the map, of the latest page";
+}
+
 TEST_F(LmdbStoreTest, ATruncatedFileIsRefused) {
   Rows many;
   for (int i = 0; i < 5000; ++i) {

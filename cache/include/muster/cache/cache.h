@@ -18,7 +18,8 @@
 // Errors: sentences that say what to do (directory in use, foreign or newer files, disk full, table
 // not ready).
 // Stop: stop() from any thread, more than once; when it completes what was written is durable,
-// nothing of ours runs any more, and calls still open have completed with an error.
+// nothing of ours runs any more, and calls still open have completed with an error.  A disk that is
+// full, has failed, or hangs for longer than `disk_patience` does not keep it.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -46,6 +47,8 @@ struct CacheSettings {
   /// Where disc_copies live; created 0700.  Empty: only ram_copies are possible.
   std::filesystem::path directory = {};
   CacheOptions machine = {};
+  std::size_t calls_max = 200'000;  ///< That are open at a time; more are refused.
+  Duration disk_patience = std::chrono::seconds(10);  ///< Of stop(), with each commit.
 };
 
 class Cache {

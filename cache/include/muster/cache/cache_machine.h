@@ -113,6 +113,8 @@ struct CacheOptions {
   Duration disk_late_max = std::chrono::seconds(1);
   /// Likewise where more rows than these wait for a commit to end: so none grows without bound.
   std::size_t disk_rows_max = 20'000;
+  /// Writes of a table that wait for others or for its disk; beyond, writes are refused.
+  std::size_t waiting_max = 100'000;
   Duration lag_max =
       std::chrono::milliseconds(1500);  ///< A replica slower than this leaves the sync set.
   std::size_t copy_batch_bytes = std::size_t{4} << 20;  ///< Of a copied table, to disk at a time.
@@ -131,7 +133,8 @@ struct TableStatus {
   std::size_t entries = 0, bytes = 0, journal = 0;
   std::size_t deletes_kept = 0;  ///< Not forgotten yet: some member may not have them on its disk.
   DiskState disk = DiskState::good;
-  Duration disk_late{};  ///< Age of the oldest change that is not on disk.
+  Duration disk_late{};           ///< Age of the oldest change that is not on disk.
+  std::size_t rows_to_store = 0;  ///< Changes that wait for the next batch.
   std::uint64_t puts = 0, deletes = 0, expired = 0, splits = 0, set_aside = 0;
   Path path;
   Table::Digest digest;
