@@ -17,6 +17,8 @@ namespace {
 
 constexpr Duration tick = std::chrono::milliseconds(500);
 constexpr Duration echo_wait = std::chrono::seconds(2);
+/// Whether a queue has drained; where the fabric's owner says so itself, that comes before.
+constexpr Duration look_for_room = std::chrono::milliseconds(20);
 
 class RowsOnDisk final : public ValueSource {
  public:
@@ -131,6 +133,7 @@ void Replicator::connected(Now now, const node::Member& peer) {
   copy.judged_ours = copy.judged_theirs = 0;
   copy.passed_on.clear();
   copy.has_control = false;
+  copy.wanted = {};
   if (hosted_) {
     note_dropped();
     fill_report(now, *control(copy).mutable_report());
@@ -144,6 +147,7 @@ void Replicator::disconnected(Now now, const node::Member& peer) {
   copy->linked = copy->met = copy->subscribed = false;
   check_healings(now);
   copy->has_control = false;
+  copy->wanted = {};
   copy->lacking_since.reset();
   if (fetching_ && fetching_->from == peer.boot) fetching_.reset();
   if (copying_ && copying_->sponsor == peer.boot) stop_copying(now);
@@ -200,9 +204,9 @@ void Replicator::received(Now now, const node::Member& from, const wire::Message
     receive_operations(now, from, operations, !message.has_delta());
   }
   receive_acks(now, from, message);
-  if (message.has_fetch()) serve_fetch(now, *copy, message.fetch());
+  if (message.has_fetch()) copy->wanted.fetch = message.fetch();
   if (message.has_delta()) receive_delta(now, *copy, message);
-  if (message.has_copy_request()) serve_copy(*copy, message.copy_request());
+  if (message.has_copy_request()) receive_copy_request(*copy, message.copy_request());
   if (message.has_copy_answer()) receive_buckets(now, *copy, message.copy_answer());
   if (message.has_lagging() && takes_part()) {
     const Vector upto = from_wire(message.lagging().upto());
@@ -393,6 +397,7 @@ Instant Replicator::next_wake() const {
   Instant next = next_tick_;
   if (replica_.dirty() && batch_number_ == stored_number_) next = std::min(next, next_store_);
   next = std::min({next, line_retry_, join_retry_});
+  if (waits_for_room_) next = std::min(next, now.mono + look_for_room);
   if (hosted_ && readiness_ == Readiness::starting && start_deadline_ > now.mono) {
     next = std::min(next, start_deadline_);
   }
@@ -419,6 +424,7 @@ Instant Replicator::next_wake() const {
 
 void Replicator::flush(Now now) {
   if (!started_) return;
+  serve_waiting(now);
   store_if_due(now);
   if (!definition_.local_content) {
     if (std::exchange(told_pace_, pace(now)) != pace(now)) announce();

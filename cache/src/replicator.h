@@ -166,6 +166,14 @@ class Replicator final : private ReplicaListener {
   void report_changes(const Operation& operation) const;
   void send_control(RemoteCopy& copy);
 
+  // replicator_queue.cc: what waits on a link stays bounded
+  bool streams_to(RemoteCopy& copy);
+  [[nodiscard]] bool has_room(RemoteCopy& copy);
+  void serve_waiting(Now now);
+  void serve(Now now, RemoteCopy& copy);
+  void post(BootId to, node::Lane lane, const wire::Message& message);
+  void post(BootId to, node::Lane lane, std::string message);
+
   // replicator_report.cc: reports, lag, digests
   void announce() { report_due_ = true; }
   void send_reports(Now now);
@@ -268,7 +276,10 @@ class Replicator final : private ReplicaListener {
   void fill_join_answer(wire::JoinAnswer& answer) const;
   void admitted(Now now, RemoteCopy& copy, const wire::JoinAnswer& answer);
   void ask_for_buckets(Now now, RemoteCopy& copy);
-  void serve_copy(RemoteCopy& copy, const wire::CopyRequest& request);
+  [[nodiscard]] static std::uint32_t buckets_per_request(const wire::JoinAnswer& answer);
+  void receive_copy_request(RemoteCopy& copy, const wire::CopyRequest& request);
+  [[nodiscard]] bool can_serve(const wire::CopyRequest& request) const;
+  bool serve_range(RemoteCopy& copy, Wanted::Range& range);
   void receive_buckets(Now now, RemoteCopy& copy, const wire::CopyAnswer& answer);
   void install(const BucketPart& part, const Vector& sender);
   void check_copied(Now now);
@@ -300,8 +311,11 @@ class Replicator final : private ReplicaListener {
   void proxy_touch(Now now, const Key& key, std::optional<Duration> ttl,
                    CacheMachine::WriteDone done);
   void proxy_take(Now now, const Key& key, CacheMachine::TakeDone done);
+  void answer_question(Now now, const node::Member& from, const wire::Ask& ask);
   void answer_read(Now now, const node::Member& from, const wire::Ask& ask);
   void answer_write(Now now, const node::Member& from, const wire::Ask& ask);
+  void answer_take(Now now, const node::Member& from, const wire::Ask& ask, const Key& key);
+  void refuse(BootId to, const wire::Ask& ask, const std::string& why);
   void expire_asked(Now now);
   [[nodiscard]] std::optional<BootId> ready_member() const;
 
@@ -331,6 +345,7 @@ class Replicator final : private ReplicaListener {
   Vector acknowledged_durable_;
   std::map<OriginId, BootId> via_;
   bool acks_moved_ = false;
+  bool waits_for_room_ = false;  // something that was asked for
   std::optional<Instant> gap_since_;
   BootId gap_from_{};
 

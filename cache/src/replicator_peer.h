@@ -4,6 +4,7 @@
 // a neighbour), and the state of the link to it, if there is one.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -24,6 +25,24 @@ struct Healing {
   std::set<BootId> losers = {};  ///< Of the lost line: who of them went over first knows no more.
   bool met = false;              ///< One of each side stand on the winner's line; from then on:
   Vector ours = {}, theirs = {};
+};
+
+/// What a peer asked for and gets when its queue has room.
+struct Wanted {
+  struct Question {
+    wire::Ask ask = {};
+    Instant until = {};
+  };
+  struct Range {
+    wire::CopyRequest request = {};
+    std::uint32_t served = 0;  ///< Buckets.
+  };
+  std::deque<Question> questions = {};
+  std::size_t question_bytes = 0;
+  std::optional<wire::Fetch> fetch = {};
+  std::deque<Range> ranges = {};
+
+  [[nodiscard]] bool nothing() const { return questions.empty() && !fetch && ranges.empty(); }
 };
 
 struct RemoteCopy {
@@ -72,6 +91,9 @@ struct RemoteCopy {
   bool went_first = false;  ///< Had its chance to copy from us before we copy from it.
   int digest_mismatches = 0;
   Instant differs_since = {};
+
+  Wanted wanted = {};
+  std::size_t taken_bytes = 0;  ///< Of takes of its that are not answered yet.
 
   wire::Message control = {};
   std::size_t control_bytes = 0;

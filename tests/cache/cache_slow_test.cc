@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MIT
+//
+// Much to send, and peers that take it slowly: what waits on a link stays bounded, and whoever is
+// behind is told and catches up.
+#include <gmock/gmock.h>
+
+#include "cache/cache_world.h"
+
+namespace muster::cache::testing {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::HasSubstr;
+
+constexpr std::size_t mebibyte = std::size_t{1} << 20;
+constexpr std::size_t queue_max = 8 * mebibyte;
+
+std::string key(int i) { return "k" + std::to_string(i); }
+
+void put_many(World& world, const std::string& node, int count, std::size_t value_bytes) {
+  for (int i = 0; i < count; ++i) {
+    world.put(node, key(i), std::string(value_bytes, static_cast<char>('a' + i % 26))).value();
+  }
+}
+
+WriteOptions async() { return {.acknowledge = Acknowledge::async}; }
+
+TEST(CacheMachine, AJoinOfLargeValuesKeepsLittleUnderWay) {
+  World world;
+  world.start("a");
+  world.settle();
+  put_many(world, "a", 1000, 50'000);
+  world.most_queued = 0;
+  world.start("b");
+  world.settle();
+  ASSERT_TRUE(world.at("b").machine->ready());
+  EXPECT_EQ(world.status("a").digest, world.status("b").digest);
+  EXPECT_LT(world.most_queued, queue_max);
+}
+
+TEST(CacheMachine, AJoinKeepsLittleUnderWayAlsoWhereTheSizeOfValuesIsNotKnown) {
+  TableDefinition on_disk;
+  on_disk.storage = Storage::disc_only_copies;
+  World world;
+  world.start("a", {on_disk});
+  world.settle();
+  put_many(world, "a", 1000, 50'000);
+  world.run(1s);
+  world.most_queued = 0;
+  world.start("b", {on_disk});
+  world.settle();
+  ASSERT_TRUE(world.at("b").machine->ready());
+  EXPECT_EQ(world.status("a").digest, world.status("b").digest);
+  EXPECT_LT(world.most_queued, queue_max);
+}
+
+TEST(CacheMachine, AJoinGoesOnWhenTheLinkHasDrained) {
+  World world;
+  world.start("a");
+  world.settle();
+  put_many(world, "a", 50, 1000);
+  world.clogged[{"a", "b"}] = queue_max + 1;
+  world.start("b");
+  world.run(1s);
+  EXPECT_FALSE(world.at("b").machine->ready());
+  EXPECT_LT((world.sent_on[{"a", "b"}]), 20'000u);
+  world.clogged.clear();
+  world.settle();
+  ASSERT_TRUE(world.at("b").machine->ready());
+  EXPECT_EQ(world.content("a"), world.content("b"));
+}
+
+/// A table that is on a alone; b passes on what it is asked.
+void start_with_jobs_on_a(World& world, Durability durability = Durability::async) {
+  TableDefinition jobs{.name = "jobs"};
+  jobs.durability = durability;
+  jobs.copies = {NodeName::parse("a@host").value()};
+  world.start("a", {TableDefinition{}, jobs});
+  world.start("b");
+  world.settle();
+}
+
+void put_jobs(World& world, int count, std::size_t value_bytes) {
+  for (int i = 0; i < count; ++i) {
+    Write write;
+    write.puts.push_back({.key = Key(key(i)), .value = std::string(value_bytes, 'x')});
+    world.write("a", write, {}, "jobs").value();
+  }
+}
+
+TEST(CacheMachine, ManyLargeReadsOfANodeWithoutACopyAreAllAnsweredAndFewAreUnderWay) {
+  World world;
+  start_with_jobs_on_a(world);
+  put_jobs(world, 1, max_value_bytes);
+  world.most_queued = 0;
+  int found = 0;
+  for (int i = 0; i < 500; ++i) {
+    world.at("b").machine->get(world.now(), "jobs", Key(key(0)),
+                               [&](Now, Result<std::optional<Table::Found>> read) {
+                                 found += read.value()->value.size() == max_value_bytes ? 1 : 0;
+                               });
+  }
+  world.at("b").machine->flush(world.now());
+  world.run(2s);
+  EXPECT_EQ(found, 500);
+  EXPECT_LT(world.most_queued, queue_max);
+}
+
+TEST(CacheMachine, ManyLargeTakesOfANodeWithoutACopyAreAllAnsweredAndFewAreUnderWay) {
+  World world;
+  start_with_jobs_on_a(world, Durability::sync);
+  put_jobs(world, 40, max_value_bytes);
+  world.most_queued = 0;
+  int taken = 0;
+  world.hold_disk("a", true);
+  for (int i = 0; i < 40; ++i) {
+    world.at("b").machine->take(world.now(), "jobs", Key(key(i)), {},
+                                [&](Now, Result<std::optional<std::string>> value) {
+                                  taken += value.value()->size() == max_value_bytes ? 1 : 0;
+                                });
+  }
+  world.at("b").machine->flush(world.now());
+  world.run(200ms);  // All that have begun wait for the disk.
+  EXPECT_EQ(taken, 0);
+  world.hold_disk("a", false);
+  world.run(2s);
+  EXPECT_EQ(taken, 40);
+  EXPECT_LT(world.most_queued, queue_max);
+}
+
+TEST(CacheMachine, WhatANodeWithoutACopyIsAskedInOrderIsDoneInOrder) {
+  World world;
+  start_with_jobs_on_a(world);
+  put_jobs(world, 1, 10);
+  world.clogged[{"a", "b"}] = queue_max + 1;
+  std::string read;
+  CacheMachine& b = *world.at("b").machine;
+  b.get(world.now(), "jobs", Key(key(0)),
+        [&](Now, Result<std::optional<Table::Found>> found) { read = found.value()->value; });
+  Write write;
+  write.puts.push_back({.key = Key(key(0)), .value = "new"});
+  b.write(world.now(), "jobs", write, {}, [](Now, const Result<Written>&) {});
+  b.flush(world.now());
+  world.run(500ms);
+  EXPECT_EQ(read, "");
+  world.clogged.clear();
+  world.run(500ms);
+  EXPECT_EQ(read, std::string(10, 'x'));
+  EXPECT_EQ(world.local("a", key(0), "jobs"), "new");
+}
+
+TEST(CacheMachine, MoreThanALinkTakesIsRefusedWithAClearWord) {
+  World world;
+  start_with_jobs_on_a(world);
+  int refused = 0, answered = 0;
+  for (int i = 0; i < 100; ++i) {
+    Write write;
+    write.puts.push_back({.key = Key(key(i)), .value = std::string(max_value_bytes, 'x')});
+    world.at("b").machine->write(world.now(), "jobs", write, {},
+                                 [&](Now, const Result<Written>& written) {
+                                   ++answered;
+                                   if (written) return;
+                                   ++refused;
+                                   EXPECT_THAT(written.error().text(), HasSubstr("try again"));
+                                 });
+  }
+  world.at("b").machine->flush(world.now());
+  world.run(3s);
+  EXPECT_EQ(answered, 100);
+  EXPECT_GT(refused, 0);
+  EXPECT_LT(refused, 100);
+  EXPECT_LT(world.most_queued, 20 * mebibyte);
+}
+
+TEST(CacheMachine, ASlowPeerIsCutOverAndCatchesUp) {
+  World world;
+  for (const char* name : {"a", "b"}) world.start(name);
+  world.settle();
+  world.put("a", "k", "0").value();
+  world.clogged[{"a", "b"}] = queue_max + 1;
+  const std::size_t before = world.sent_bytes;
+  for (int i = 0; i < 100; ++i) {
+    world.put("a", key(i), std::string(1000, 'x'), {}, async()).value();
+  }
+  EXPECT_LT(world.sent_bytes - before, 50'000u);
+  world.clogged.clear();
+  world.run(10s);
+  EXPECT_EQ(world.content("a"), world.content("b"));
+}
+
+TEST(CacheMachine, ManyLargePutsAtOnceDoNotOverfillALink) {
+  World world;
+  for (const char* name : {"a", "b"}) world.start(name);
+  world.settle();
+  world.put("a", "k", "0").value();
+  world.most_queued = 0;
+  for (int i = 0; i < 100; ++i) {
+    Write write;
+    write.puts.push_back({.key = Key(key(i)), .value = std::string(max_value_bytes, 'x')});
+    world.at("a").machine->write(world.now(), "session", write, async(),
+                                 [](Now, const Result<Written>&) {});
+  }
+  world.at("a").machine->flush(world.now());
+  world.run(10s);
+  EXPECT_LT(world.most_queued, 40 * mebibyte);
+  EXPECT_EQ(world.status("a").digest, world.status("b").digest);
+}
+
+}  // namespace
+}  // namespace muster::cache::testing
