@@ -17,6 +17,8 @@ namespace {
 
 constexpr Duration tick = std::chrono::milliseconds(500);
 constexpr Duration echo_wait = std::chrono::seconds(2);
+/// Of a vector that is told beside other things; a joiner gets it with the answer to its join.
+constexpr std::size_t told_origins_max = 4096;
 /// Whether a queue has drained; where the fabric's owner says so itself, that comes before.
 constexpr Duration look_for_room = std::chrono::milliseconds(20);
 
@@ -134,6 +136,7 @@ void Replicator::connected(Now now, const node::Member& peer) {
   copy.passed_on.clear();
   copy.has_control = false;
   copy.wanted = {};
+  copy.pieces = {};
   if (hosted_) {
     note_dropped();
     fill_report(now, *control(copy).mutable_report());
@@ -194,6 +197,10 @@ RemoteCopy* Replicator::heard_from(const node::Member& peer) {
 void Replicator::received(Now now, const node::Member& from, const wire::Message& message) {
   RemoteCopy* copy = heard_from(from);
   if (copy == nullptr) return;
+  if (message.has_piece()) {
+    if (const auto whole = collect(*copy, message.piece())) received(now, from, *whole);
+    return;
+  }
   if (message.has_report()) receive_report(now, from, message.report());
   for (const wire::Report& report : message.relayed()) receive_report(now, from, report);
   if (message.has_join()) answer_join(now, *copy, message.join());
@@ -382,6 +389,7 @@ void Replicator::wake(Now now) {
     }
     if (ticked) {
       check_lag(now);
+      relay_due_ = std::exchange(relays_withheld_, false) || relay_due_;
       if (copying_ && now.mono - copying_->progress > 4 * tick) stop_copying(now);
       forget_settled(now);
       if (!kept_.empty() && readiness_ == Readiness::ready) drop_needless_records(false);
@@ -479,7 +487,8 @@ wire::TableInfo Replicator::table_info() const {
   info.set_entries(replica_.table().count());
   info.set_bytes(replica_.table().bytes());
   to_wire(replica_.path(), *info.mutable_path());
-  to_wire(replica_.covered(), replica_.origins(), *info.mutable_vector());
+  if (replica_.covered().size() <= told_origins_max)
+    to_wire(replica_.covered(), replica_.origins(), *info.mutable_vector());
   return info;
 }
 

@@ -173,6 +173,7 @@ class Replicator final : private ReplicaListener {
   void serve(Now now, RemoteCopy& copy);
   void post(BootId to, node::Lane lane, const wire::Message& message);
   void post(BootId to, node::Lane lane, std::string message);
+  std::optional<wire::Message> collect(RemoteCopy& copy, const wire::Piece& piece);
 
   // replicator_report.cc: reports, lag, digests
   void announce() { report_due_ = true; }
@@ -351,7 +352,7 @@ class Replicator final : private ReplicaListener {
 
   // reports
   std::uint64_t report_version_ = 0;
-  bool report_due_ = false, report_stale_ = false, relay_due_ = false;
+  bool report_due_ = false, report_stale_ = false, relay_due_ = false, relays_withheld_ = false;
   Instant last_report_{}, last_full_round_{};
   Instant next_tick_ = never;
   Origins heard_origins_;

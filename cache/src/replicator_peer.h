@@ -4,6 +4,7 @@
 // a neighbour), and the state of the link to it, if there is one.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <map>
 #include <optional>
@@ -93,7 +94,8 @@ struct RemoteCopy {
   Instant differs_since = {};
 
   Wanted wanted = {};
-  std::size_t taken_bytes = 0;  ///< Of takes of its that are not answered yet.
+  std::size_t taken_bytes = 0;             ///< Of takes of its that are not answered yet.
+  std::array<std::string, 2> pieces = {};  ///< Of messages that have not come whole, per lane.
 
   wire::Message control = {};
   std::size_t control_bytes = 0;

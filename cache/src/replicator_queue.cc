@@ -3,7 +3,7 @@
 // What waits on a link stays bounded, however much a peer asks for and however slowly it reads: a
 // queue that is too long takes no more of the live stream (its reader catches up later), and
 // whatever may be large (parts of a copy, what somebody missed, clients' questions) waits until
-// there is room.
+// there is room.  What is too large for one frame goes in pieces.
 #include "replicator.h"
 
 namespace muster::cache {
@@ -13,6 +13,8 @@ constexpr std::size_t queue_high = std::size_t{8} << 20;
 constexpr std::size_t queue_low = std::size_t{1} << 20;
 /// So that what is asked for is no reason to end the stream.
 constexpr std::size_t answers_queue_max = std::size_t{6} << 20;
+constexpr std::size_t piece_bytes = std::size_t{512} << 10;
+constexpr std::size_t pieces_bytes_max = std::size_t{64} << 20;
 
 }  // namespace
 
@@ -57,8 +59,34 @@ void Replicator::post(BootId to, node::Lane lane, const wire::Message& message) 
 }
 
 void Replicator::post(BootId to, node::Lane lane, std::string message) {
-  surroundings_.fabric.send(to, cache_service, lane,
-                            std::make_shared<const std::string>(std::move(message)));
+  const auto send = [&](std::string bytes) {
+    surroundings_.fabric.send(to, cache_service, lane,
+                              std::make_shared<const std::string>(std::move(bytes)));
+  };
+  if (message.size() <= node::Fabric::max_payload) return send(std::move(message));
+  for (std::size_t from = 0; from < message.size(); from += piece_bytes) {
+    wire::Message part;
+    part.set_table(definition_.name);
+    part.mutable_piece()->set_bytes(message.substr(from, piece_bytes));
+    part.mutable_piece()->set_last(from + piece_bytes >= message.size());
+    part.mutable_piece()->set_bulk(lane == node::Lane::bulk);
+    send(part.SerializeAsString());
+  }
+}
+
+/// The message, when its last piece has come.
+std::optional<wire::Message> Replicator::collect(RemoteCopy& copy, const wire::Piece& piece) {
+  std::string& bytes = copy.pieces[piece.bulk() ? 1 : 0];
+  bytes += piece.bytes();
+  if (!piece.last() && bytes.size() <= pieces_bytes_max) return std::nullopt;
+  wire::Message whole;
+  const bool read = piece.last() && whole.ParseFromString(bytes);
+  std::string().swap(bytes);
+  if (!read || whole.has_piece() || whole.table() != definition_.name) {
+    ++surroundings_.malformed;
+    return std::nullopt;
+  }
+  return whole;
 }
 
 }  // namespace muster::cache

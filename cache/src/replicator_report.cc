@@ -19,6 +19,8 @@ constexpr std::uint32_t almost_ready = 4;  // on the wire, beside the values of 
 constexpr int mismatches_max = 3;
 constexpr Duration differs_for = std::chrono::seconds(2);
 constexpr Duration answers_apart = std::chrono::milliseconds(100);
+/// Where more waits, others' reports can wait as well.
+constexpr std::size_t relays_queue_max = std::size_t{32} << 20;
 
 std::uint64_t mix(std::uint64_t hash, std::uint64_t value) {
   hash ^= value + 0x9E3779B97F4A7C15ULL + (hash << 6) + (hash >> 2);
@@ -73,6 +75,10 @@ void Replicator::send_reports(Now now) {
                                                                     : 0);
     }
     if (!relay) continue;
+    if (surroundings_.fabric.queued(to) > relays_queue_max) {
+      relays_withheld_ = true;
+      continue;
+    }
     for (const auto& [of, other] : copies_) {  // pass on what it cannot hear itself
       if (of == to || other.version == 0 || !in_view(of)) continue;
       if (surroundings_.fabric.linked(of, to) || copy.passed_on[of] >= other.version) continue;

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 
 #include "cache/cache_world.h"
+#include "replication.pb.h"
 
 namespace muster::cache::testing {
 namespace {
@@ -204,6 +205,108 @@ TEST(CacheMachine, ManyLargePutsAtOnceDoNotOverfillALink) {
   world.run(10s);
   EXPECT_LT(world.most_queued, 40 * mebibyte);
   EXPECT_EQ(world.status("a").digest, world.status("b").digest);
+}
+
+/// A delete by each of so many nodes that nobody has heard of.
+std::string deletes_of_unknown_nodes(World& world, std::uint64_t first, std::uint64_t count) {
+  wire::Message message;
+  message.set_table("session");
+  for (std::uint64_t boot = first; boot < first + count; ++boot) {
+    wire::Operation operation;
+    operation.set_boot(boot);
+    operation.set_number(1);
+    operation.set_sequence(1);
+    operation.set_time_us(static_cast<std::uint64_t>(world.now().wall.time_since_epoch().count()));
+    operation.mutable_origin()->set_root(world.status("a").path.front().id);
+    operation.add_removes()->set_key(Key("gone").encoded());
+    message.add_operations(operation.SerializeAsString());
+  }
+  return message.SerializeAsString();
+}
+
+TEST(CacheMachine, WithMoreOriginsThanAFrameHoldsNodesReportCatchUpAndJoin) {
+  World world;
+  for (const char* name : {"a", "b", "c"}) world.start(name);
+  world.settle();
+  world.put("a", "k", "old").value();
+  world.crash("c");  // It may need them all: nothing is forgotten.
+  for (std::uint64_t part = 1; part <= 4; ++part) {
+    const std::string bytes = deletes_of_unknown_nodes(world, part << 32, 7000);
+    ASSERT_LE(bytes.size(), node::Fabric::max_payload);
+    world.at("a").machine->received(world.now(), world.at("b").fabric->self(), bytes);
+  }
+  world.at("a").machine->flush(world.now());
+  world.run(3s);
+  EXPECT_TRUE(world.put("a", "k", "new").value().acknowledged);
+  EXPECT_EQ(world.local("b", "k"), "new");
+  world.start("d");
+  world.settle();
+  ASSERT_TRUE(world.at("d").machine->ready());
+  EXPECT_TRUE(world.put("d", "k", "newer").value().acknowledged);
+  EXPECT_EQ(world.local("a", "k"), "newer");
+  EXPECT_EQ(world.local("b", "k"), "newer");
+}
+
+/// As if the copy on that node had seen so much, and what others will write as well.
+wire::Report report_of_many_origins(World& world, const std::string& node) {
+  const node::Member& self = world.at(node).fabric->self();
+  wire::Report report;
+  report.set_boot(self.boot.value);
+  report.set_name(self.name.text());
+  report.set_ordinal(self.ordinal);
+  report.set_version(1'000'000);
+  report.set_readiness(static_cast<std::uint32_t>(Readiness::ready));
+  for (const Line& line : world.status(node).path) {
+    wire::Line& to = *report.add_path();
+    to.set_id(line.id);
+    to.set_parent(line.parent);
+    to.set_ordinal(line.namer.ordinal);
+    to.set_boot(line.namer.boot.value);
+    to.set_view(line.view);
+    to.mutable_stamp()->set_time(line.stamp.time);
+    to.mutable_stamp()->set_boot(line.stamp.boot.value);
+  }
+  for (std::uint64_t i = 0; i < 12'000; ++i) {
+    wire::VectorEntry& entry = *report.add_seen();
+    entry.set_boot(1'000'000'000 + i);
+    entry.set_number(1);
+    entry.set_sequence(1);
+    entry.set_root(i);
+    entry.set_line(i);
+    entry.mutable_start()->set_boot(1);
+  }
+  for (const char* other : {"a", "b", "c", "d"}) {
+    for (std::uint32_t number = 1; number < 5; ++number) {
+      wire::VectorEntry& entry = *report.add_seen();
+      entry.set_boot(world.at(other).fabric->self().boot.value);
+      entry.set_number(number);
+      entry.set_sequence(1'000'000);
+    }
+  }
+  return report;
+}
+
+TEST(CacheMachine, ReportsOfMoreOriginsThanAFrameHoldsArePassedOn) {
+  World world;
+  for (const char* name : {"a", "b", "c", "d"}) world.start(name);
+  world.settle();
+  world.put("a", "k", "old").value();
+  for (const char* name : {"b", "d"}) world.cut("c", name);
+  world.cut("b", "d");
+  world.run(1s);  // a is linked to all, the others to nobody else
+  for (const char* name : {"b", "d"}) {
+    wire::Message message;
+    message.set_table("session");
+    *message.mutable_report() = report_of_many_origins(world, name);
+    const std::string bytes = message.SerializeAsString();
+    ASSERT_LE(bytes.size(), node::Fabric::max_payload);
+    world.freeze(name, true);
+    world.at("a").machine->received(world.now(), world.at(name).fabric->self(), bytes);
+  }
+  world.at("a").machine->flush(world.now());
+  world.run(100ms);
+  const Written written = world.put("c", "k", "new").value();
+  EXPECT_TRUE(written.acknowledged && written.everywhere);  // c knows what they are said to have
 }
 
 }  // namespace

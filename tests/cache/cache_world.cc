@@ -254,6 +254,7 @@ void World::deliver(const Flying& message) {
     Result<std::string> reply = handler == to->second->fabric->handlers.end()
                                     ? Result<std::string>(bad_input("no such call"))
                                     : handler->second(now_, sender, *message.payload);
+    EXPECT_LE(reply ? reply->size() : 0, node::Fabric::max_payload);
     message.reply(now_, std::move(reply));
     from->second->machine->flush(now_);
   }
