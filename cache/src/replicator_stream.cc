@@ -89,7 +89,7 @@ void Replicator::relay(const Operation& operation, std::string_view encoded) {
   if (fresh) {
     for (auto& [boot, copy] : copies_) {
       if (!copy.linked || boot == origin || surroundings_.fabric.linked(boot, origin)) continue;
-      known->second.push_back(&copy);
+      if (streams_to(copy)) known->second.push_back(&copy);
     }
   }
   for (RemoteCopy* copy : known->second) {
@@ -97,7 +97,10 @@ void Replicator::relay(const Operation& operation, std::string_view encoded) {
     if (!copy->met && !copy->subscribed) continue;
     if (copy->apart && !operation.lineless()) continue;
     const bool goes_on = same_write && !copy->apart;  // To it only deletes go, without their puts.
-    if (copy->control_bytes > relay_bytes && !goes_on) send_control(*copy);
+    if (copy->control_bytes > relay_bytes && !goes_on) {
+      send_control(*copy);
+      if (!streams_to(*copy)) continue;
+    }
     wire::Message& message = control(*copy);
     message.add_operations(encoded.data(), encoded.size());
     copy->control_bytes += encoded.size();

@@ -26,6 +26,15 @@ void put_many(World& world, const std::string& node, int count, std::size_t valu
 
 WriteOptions async() { return {.acknowledge = Acknowledge::async}; }
 
+/// a - b - c
+void start_chain(World& world) {
+  for (const char* name : {"a", "b", "c"}) world.start(name);
+  world.settle();
+  world.put("a", "k", "old").value();
+  world.cut("a", "c");
+  world.run(1s);
+}
+
 TEST(CacheMachine, AJoinOfLargeValuesKeepsLittleUnderWay) {
   World world;
   world.start("a");
@@ -205,6 +214,35 @@ TEST(CacheMachine, ManyLargePutsAtOnceDoNotOverfillALink) {
   world.run(10s);
   EXPECT_LT(world.most_queued, 40 * mebibyte);
   EXPECT_EQ(world.status("a").digest, world.status("b").digest);
+}
+
+TEST(CacheMachine, ASlowPeerBehindARelayIsCutOverAndCatchesUp) {
+  World world;
+  start_chain(world);
+  world.clogged[{"b", "c"}] = queue_max + 1;
+  const std::size_t before = world.sent_on[{"b", "c"}];
+  for (int i = 0; i < 100; ++i) {
+    world.put("a", key(i), std::string(1000, 'x'), {}, async()).value();
+  }
+  world.run(1s);
+  EXPECT_LT((world.sent_on[{"b", "c"}]) - before, 20'000u);
+  world.clogged.clear();
+  world.run(10s);
+  EXPECT_EQ(world.content("a"), world.content("c"));
+}
+
+TEST(CacheMachine, ARelayThatWritesNothingRelaysAgainWhenTheLinkHasDrained) {
+  World world;
+  start_chain(world);
+  world.clogged[{"b", "c"}] = queue_max + 1;
+  for (int i = 0; i < 10; ++i) world.put("b", key(i), "x", {}, async()).value();
+  world.clogged.clear();
+  world.run(10s);
+  ASSERT_EQ(world.content("b"), world.content("c"));
+  const Instant before = world.now().mono;
+  EXPECT_TRUE(world.put("a", "k", "new").value().acknowledged);
+  EXPECT_LT(world.now().mono - before, 100ms);
+  EXPECT_EQ(world.local("c", "k"), "new");
 }
 
 /// A delete by each of so many nodes that nobody has heard of.
