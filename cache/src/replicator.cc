@@ -215,16 +215,7 @@ void Replicator::received(Now now, const node::Member& from, const wire::Message
   if (message.has_delta()) receive_delta(now, *copy, message);
   if (message.has_copy_request()) receive_copy_request(*copy, message.copy_request());
   if (message.has_copy_answer()) receive_buckets(now, *copy, message.copy_answer());
-  if (message.has_lagging() && takes_part()) {
-    const Vector upto = from_wire(message.lagging().upto());
-    if (owes(replica_.seen(), replica_.pruned(), upto, upto)) {
-      copy->lag_target = upto;
-      almost_ = false;  // whoever says so does not wait for us
-      set_readiness(now, Readiness::catching_up,
-                    fmt::format("{} says we are slow", from.name.text()));
-      alone_deadline_ = after(now.mono, surroundings_.options.start_alone_after);
-    }
-  }
+  if (message.has_lagging()) fell_behind(now, *copy, from_wire(message.lagging().upto()));
   if (message.has_ask()) receive_ask(now, from, message.ask());
   if (message.has_answer()) receive_answer(now, from, message.answer());
   progress(now);
@@ -259,13 +250,12 @@ void Replicator::progress(Now now) {
   check_healings(now);
   if (readiness_ == Readiness::starting && now.mono >= start_deadline_) start_alone(now);
   if (readiness_ == Readiness::catching_up && !almost_ && !fetching_ && !copying_) {
-    bool source = false, behind = false;
+    bool source = false, behind = behind_what_was_asked();
     for (const auto& [boot, copy] : copies_) {
       if (!copy.met || !copy.takes_part() || copy.apart) continue;
       if (relate(replica_.path(), copy.path) != Relation::equal) continue;
       source = true;
-      behind = behind || lacks(copy) ||
-               owes(replica_.seen(), replica_.pruned(), copy.reported_seen, copy.lag_target);
+      behind = behind || lacks(copy);
     }
     const bool waited =
         now.mono >= start_deadline_ && (alone_deadline_ == never || now.mono >= alone_deadline_);

@@ -186,6 +186,8 @@ class Replicator final : private ReplicaListener {
   [[nodiscard]] bool owes(const Vector& mine, const Pruned& pruned, const Vector& givers,
                           const Vector& asked) const;
   void check_lag(Now now);
+  void fell_behind(Now now, RemoteCopy& copy, const Vector& upto);
+  [[nodiscard]] bool behind_what_was_asked() const;
   // replicator_settle.cc: the settled stamp, forgetting
   void forget_settled(Now now);
   [[nodiscard]] std::optional<std::vector<const RemoteCopy*>> counted_reports() const;

@@ -85,6 +85,7 @@ struct RemoteCopy {
   // Lag and lack.
   bool lagging = false;
   Vector lag_target = {};
+  Vector asks_us_for = {};   ///< It does not wait for us until we have come so far.
   bool disk_behind = false;  ///< It applies in time, its disk does not: not waited for.
   Vector disk_target = {};
   std::optional<Instant> lacking_since = {};  ///< It has what we have not.

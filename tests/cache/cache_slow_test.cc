@@ -245,6 +245,60 @@ TEST(CacheMachine, ARelayThatWritesNothingRelaysAgainWhenTheLinkHasDrained) {
   EXPECT_EQ(world.local("c", "k"), "new");
 }
 
+TEST(CacheMachine, AReplicaThatLeftTheSyncSetIsToldAndNotReadyUntilItHasCaughtUp) {
+  World world;
+  for (const char* name : {"a", "b", "c"}) world.start(name);
+  world.settle();
+  world.put("a", "k", "old").value();
+  world.clogged[{"a", "c"}] = world.clogged[{"b", "c"}] = queue_max + 1;
+  EXPECT_TRUE(world.put("a", "k", "new").value().acknowledged);
+  world.run(100ms);
+  EXPECT_EQ(world.local("c", "k"), "old");
+  EXPECT_FALSE(world.at("c").machine->ready());
+  world.clogged.clear();
+  EXPECT_EQ(world.get("c", "k"), "new");
+  world.settle();
+  EXPECT_TRUE(world.at("c").machine->ready());
+  EXPECT_EQ(world.local("c", "k"), "new");
+  EXPECT_TRUE(world.put("a", "k", "newer").value().acknowledged);
+  EXPECT_EQ(world.local("c", "k"), "newer");
+}
+
+TEST(CacheMachine, AReplicaThatLeftTheSyncSetIsToldAcrossAMissingLinkAsWell) {
+  World world;
+  start_chain(world);
+  world.clogged[{"b", "c"}] = queue_max + 1;
+  EXPECT_TRUE(world.put("a", "k", "new").value().acknowledged);
+  world.run(100ms);
+  EXPECT_EQ(world.local("c", "k"), "old");
+  EXPECT_FALSE(world.at("c").machine->ready());
+  world.run(5s);
+  EXPECT_FALSE(world.at("c").machine->ready());
+  world.clogged.clear();
+  EXPECT_EQ(world.get("c", "k"), "new");
+  world.settle();
+  EXPECT_TRUE(world.at("c").machine->ready());
+  EXPECT_EQ(world.local("c", "k"), "new");
+  EXPECT_TRUE(world.put("a", "k", "newer").value().acknowledged);
+  EXPECT_EQ(world.local("c", "k"), "newer");
+}
+
+TEST(CacheMachine, ALaggardThatLostItsLinkBeforeItWasToldIsToldWhenItIsLinkedAgain) {
+  World world;
+  for (const char* name : {"a", "b"}) world.start(name);
+  world.settle();
+  world.put("a", "k", "old").value();
+  world.drop = 1;
+  EXPECT_TRUE(world.put("a", "k", "new").value().acknowledged);
+  world.cut("a", "b");
+  world.drop = 0;
+  world.clogged[{"a", "b"}] = queue_max + 1;
+  world.link("a", "b");
+  world.run(200ms);
+  EXPECT_EQ(world.local("b", "k"), "old");
+  EXPECT_FALSE(world.at("b").machine->ready());
+}
+
 /// A delete by each of so many nodes that nobody has heard of.
 std::string deletes_of_unknown_nodes(World& world, std::uint64_t first, std::uint64_t count) {
   wire::Message message;
