@@ -17,6 +17,10 @@ namespace {
 
 constexpr Duration tick = std::chrono::milliseconds(500);
 constexpr Duration echo_wait = std::chrono::seconds(2);
+/// Of a vector that is told beside other things; a joiner gets it with the answer to its join.
+constexpr std::size_t told_origins_max = 4096;
+/// Whether a queue has drained; where the fabric's owner says so itself, that comes before.
+constexpr Duration look_for_room = std::chrono::milliseconds(20);
 
 class RowsOnDisk final : public ValueSource {
  public:
@@ -132,6 +136,8 @@ void Replicator::connected(Now now, const node::Member& peer) {
   copy.judged_ours = copy.judged_theirs = 0;
   copy.passed_on.clear();
   copy.has_control = false;
+  copy.wanted = {};
+  copy.pieces = {};
   if (hosted_) {
     note_dropped();
     fill_report(now, *control(copy).mutable_report());
@@ -145,6 +151,7 @@ void Replicator::disconnected(Now now, const node::Member& peer) {
   copy->linked = copy->met = copy->subscribed = false;
   check_healings(now);
   copy->has_control = false;
+  copy->wanted = {};
   copy->lacking_since.reset();
   if (fetching_ && fetching_->from == peer.boot) fetching_.reset();
   if (copying_ && copying_->sponsor == peer.boot) stop_copying(now);
@@ -191,6 +198,10 @@ RemoteCopy* Replicator::heard_from(const node::Member& peer) {
 void Replicator::received(Now now, const node::Member& from, const wire::Message& message) {
   RemoteCopy* copy = heard_from(from);
   if (copy == nullptr) return;
+  if (message.has_piece()) {
+    if (const auto whole = collect(*copy, message.piece())) received(now, from, *whole);
+    return;
+  }
   if (message.has_report()) receive_report(now, from, message.report());
   for (const wire::Report& report : message.relayed()) receive_report(now, from, report);
   if (message.has_join()) answer_join(now, *copy, message.join());
@@ -201,20 +212,11 @@ void Replicator::received(Now now, const node::Member& from, const wire::Message
     receive_operations(now, from, operations, !message.has_delta());
   }
   receive_acks(now, from, message);
-  if (message.has_fetch()) serve_fetch(now, *copy, message.fetch());
+  if (message.has_fetch()) copy->wanted.fetch = message.fetch();
   if (message.has_delta()) receive_delta(now, *copy, message);
-  if (message.has_copy_request()) serve_copy(*copy, message.copy_request());
+  if (message.has_copy_request()) receive_copy_request(*copy, message.copy_request());
   if (message.has_copy_answer()) receive_buckets(now, *copy, message.copy_answer());
-  if (message.has_lagging() && takes_part()) {
-    const Vector upto = from_wire(message.lagging().upto());
-    if (owes(replica_.seen(), replica_.pruned(), upto, upto)) {
-      copy->lag_target = upto;
-      almost_ = false;  // whoever says so does not wait for us
-      set_readiness(now, Readiness::catching_up,
-                    fmt::format("{} says we are slow", from.name.text()));
-      alone_deadline_ = after(now.mono, surroundings_.options.start_alone_after);
-    }
-  }
+  if (message.has_lagging()) fell_behind(now, *copy, from_wire(message.lagging().upto()));
   if (message.has_ask()) receive_ask(now, from, message.ask());
   if (message.has_answer()) receive_answer(now, from, message.answer());
   progress(now);
@@ -249,13 +251,12 @@ void Replicator::progress(Now now) {
   check_healings(now);
   if (readiness_ == Readiness::starting && now.mono >= start_deadline_) start_alone(now);
   if (readiness_ == Readiness::catching_up && !almost_ && !fetching_ && !copying_) {
-    bool source = false, behind = false;
+    bool source = false, behind = behind_what_was_asked();
     for (const auto& [boot, copy] : copies_) {
       if (!copy.met || !copy.takes_part() || copy.apart) continue;
       if (relate(replica_.path(), copy.path) != Relation::equal) continue;
       source = true;
-      behind = behind || lacks(copy) ||
-               owes(replica_.seen(), replica_.pruned(), copy.reported_seen, copy.lag_target);
+      behind = behind || lacks(copy);
     }
     const bool waited =
         now.mono >= start_deadline_ && (alone_deadline_ == never || now.mono >= alone_deadline_);
@@ -379,11 +380,12 @@ void Replicator::wake(Now now) {
   }
   if (ticked) {
     check_lag(now);
+    relay_due_ = std::exchange(relays_withheld_, false) || relay_due_;
     if (copying_ && now.mono - copying_->progress > 4 * tick) stop_copying(now);
-    forget_settled(now);
     if (!kept_.empty() && readiness_ == Readiness::ready) drop_needless_records(false);
     if (report_stale_ || now.mono - last_report_ >= 10 * tick) announce();
   }
+  if (ticked || now.mono >= forget_again_) forget_settled(now);
   progress(now);
 }
 
@@ -393,7 +395,8 @@ Instant Replicator::next_wake() const {
   Instant next = next_tick_;
   const bool may_store = disk_ != DiskState::failed && batch_number_ == stored_number_;
   if (replica_.dirty() && may_store) next = std::min(next, next_store_);
-  next = std::min({next, line_retry_, join_retry_});
+  next = std::min({next, line_retry_, join_retry_, forget_again_});
+  if (waits_for_room_) next = std::min(next, now.mono + look_for_room);
   if (hosted_ && readiness_ == Readiness::starting && start_deadline_ > now.mono) {
     next = std::min(next, start_deadline_);
   }
@@ -420,6 +423,7 @@ Instant Replicator::next_wake() const {
 
 void Replicator::flush(Now now) {
   if (!started_) return;
+  serve_waiting(now);
   store_if_due(now);
   if (!definition_.local_content) {
     if (std::exchange(told_pace_, pace(now)) != pace(now)) announce();
@@ -475,7 +479,8 @@ wire::TableInfo Replicator::table_info() const {
   info.set_entries(replica_.table().count());
   info.set_bytes(replica_.table().bytes());
   to_wire(replica_.path(), *info.mutable_path());
-  to_wire(replica_.covered(), replica_.origins(), *info.mutable_vector());
+  if (replica_.covered().size() <= told_origins_max)
+    to_wire(replica_.covered(), replica_.origins(), *info.mutable_vector());
   return info;
 }
 

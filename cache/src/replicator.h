@@ -168,6 +168,15 @@ class Replicator final : private ReplicaListener {
   void report_changes(const Operation& operation) const;
   void send_control(RemoteCopy& copy);
 
+  // replicator_queue.cc: what waits on a link stays bounded
+  bool streams_to(RemoteCopy& copy);
+  [[nodiscard]] bool has_room(RemoteCopy& copy);
+  void serve_waiting(Now now);
+  void serve(Now now, RemoteCopy& copy);
+  void post(BootId to, node::Lane lane, const wire::Message& message);
+  void post(BootId to, node::Lane lane, std::string message);
+  std::optional<wire::Message> collect(RemoteCopy& copy, const wire::Piece& piece);
+
   // replicator_report.cc: reports, lag, digests
   void announce() { report_due_ = true; }
   void send_reports(Now now);
@@ -179,6 +188,8 @@ class Replicator final : private ReplicaListener {
   [[nodiscard]] bool owes(const Vector& mine, const Pruned& pruned, const Vector& givers,
                           const Vector& asked) const;
   void check_lag(Now now);
+  void fell_behind(Now now, RemoteCopy& copy, const Vector& upto);
+  [[nodiscard]] bool behind_what_was_asked() const;
   // replicator_settle.cc: the settled stamp, forgetting
   void forget_settled(Now now);
   [[nodiscard]] std::optional<std::vector<const RemoteCopy*>> counted_reports() const;
@@ -271,7 +282,10 @@ class Replicator final : private ReplicaListener {
   void fill_join_answer(wire::JoinAnswer& answer) const;
   void admitted(Now now, RemoteCopy& copy, const wire::JoinAnswer& answer);
   void ask_for_buckets(Now now, RemoteCopy& copy);
-  void serve_copy(RemoteCopy& copy, const wire::CopyRequest& request);
+  [[nodiscard]] static std::uint32_t buckets_per_request(const wire::JoinAnswer& answer);
+  void receive_copy_request(RemoteCopy& copy, const wire::CopyRequest& request);
+  [[nodiscard]] bool can_serve(const wire::CopyRequest& request) const;
+  bool serve_range(RemoteCopy& copy, Wanted::Range& range);
   void receive_buckets(Now now, RemoteCopy& copy, const wire::CopyAnswer& answer);
   void install(const BucketPart& part, const Vector& sender);
   void check_copied(Now now);
@@ -303,8 +317,11 @@ class Replicator final : private ReplicaListener {
   void proxy_touch(Now now, const Key& key, std::optional<Duration> ttl,
                    CacheMachine::WriteDone done);
   void proxy_take(Now now, const Key& key, CacheMachine::TakeDone done);
+  void answer_question(Now now, const node::Member& from, const wire::Ask& ask);
   void answer_read(Now now, const node::Member& from, const wire::Ask& ask);
   void answer_write(Now now, const node::Member& from, const wire::Ask& ask);
+  void answer_take(Now now, const node::Member& from, const wire::Ask& ask, const Key& key);
+  void refuse(BootId to, const wire::Ask& ask, const std::string& why);
   void expire_asked(Now now);
   [[nodiscard]] std::optional<BootId> ready_member() const;
 
@@ -334,12 +351,13 @@ class Replicator final : private ReplicaListener {
   Vector acknowledged_durable_;
   std::map<OriginId, BootId> via_;
   bool acks_moved_ = false;
+  bool waits_for_room_ = false;  // something that was asked for
   std::optional<Instant> gap_since_;
   BootId gap_from_{};
 
   // reports
   std::uint64_t report_version_ = 0;
-  bool report_due_ = false, report_stale_ = false, relay_due_ = false;
+  bool report_due_ = false, report_stale_ = false, relay_due_ = false, relays_withheld_ = false;
   Instant last_report_{}, last_full_round_{};
   Instant next_tick_ = never;
   Origins heard_origins_;
@@ -348,6 +366,7 @@ class Replicator final : private ReplicaListener {
   std::vector<Waiter> waiters_;  // as they came
   std::deque<PendingWrite> pending_;
   std::vector<PendingWrite> again_;  // own puts that a fork took away before they were acknowledged
+  Instant forget_again_ = never;     // not all that is settled could be forgotten at once
   Instant earliest_deadline_ = never;  // no later than that of any waiter
   bool left_ = false;                  // this node, for good, while its process goes on
   bool line_asked_ = false;

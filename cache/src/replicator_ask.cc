@@ -4,6 +4,8 @@
 // that is not ready or holds no copy.  A question has one answer or a deadline.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "replicator.h"
 #include "wire_codec.h"
 
@@ -12,6 +14,10 @@ namespace {
 
 constexpr std::size_t asked_max = 10'000;
 constexpr std::size_t answer_bytes_max = std::size_t{900} << 10;
+/// Of questions on their way to one member.
+constexpr std::size_t asking_queue_max = std::size_t{16} << 20;
+/// Of questions of one peer that wait for their answers to have room.
+constexpr std::size_t question_bytes_max = std::size_t{32} << 20;
 constexpr Duration read_within = std::chrono::seconds(2);
 constexpr Duration write_within = std::chrono::milliseconds(2500);
 
@@ -19,6 +25,11 @@ Error not_ready(const std::string& table) {
   return {
       make_error_code(boost::system::errc::resource_unavailable_try_again),
       fmt::format("table {} is not ready on this node, and no ready member is connected", table)};
+}
+Error too_much(const std::string& table, const std::string& node) {
+  return {make_error_code(boost::system::errc::resource_unavailable_try_again),
+          fmt::format("table {}: too much is under way to {}, which has the table; try again",
+                      table, node)};
 }
 std::int64_t encode_expiry(Expiry expiry) {
   return expiry == never_expires ? 0 : expiry.time_since_epoch().count();
@@ -100,8 +111,7 @@ void Replicator::ask(Now now, BootId of, wire::Ask& question, Duration deadline,
   *message.mutable_ask() = question;
   asked_[question.id()] = Asked{now.mono + deadline, of, std::move(done)};
   send_control(*copy);  // keeps the order: what was said of paths goes first
-  surroundings_.fabric.send(of, cache_service, node::Lane::urgent,
-                            std::make_shared<const std::string>(message.SerializeAsString()));
+  post(of, node::Lane::urgent, message);
 }
 
 void Replicator::answer(BootId to, const wire::Answer& reply) {
@@ -111,8 +121,7 @@ void Replicator::answer(BootId to, const wire::Answer& reply) {
   message.set_table(definition_.name);
   *message.mutable_answer() = reply;
   send_control(*copy);
-  surroundings_.fabric.send(to, cache_service, node::Lane::urgent,
-                            std::make_shared<const std::string>(message.SerializeAsString()));
+  post(to, node::Lane::urgent, message);
 }
 
 void Replicator::receive_answer(Now now, const node::Member& from, const wire::Answer& reply) {
@@ -151,6 +160,8 @@ void Replicator::proxy(Now now, wire::Ask& question, Duration deadline,
   const auto member = ready_member();
   if (!member || question.ByteSizeLong() > answer_bytes_max)
     return done(now, not_ready(definition_.name));
+  if (surroundings_.fabric.queued(*member) > asking_queue_max)
+    return done(now, too_much(definition_.name, copies_.at(*member).member.name.text()));
   ask(now, *member, question, deadline,
       [table = definition_.name, done = std::move(done)](Now at, const wire::Answer* reply) {
         if (reply == nullptr) return done(at, not_ready(table));
@@ -258,28 +269,36 @@ void Replicator::proxy_take(Now now, const Key& key, CacheMachine::TakeDone done
 }
 
 void Replicator::receive_ask(Now now, const node::Member& from, const wire::Ask& question) {
-  switch (question.kind()) {
-    case wire::Ask::LINE:
-      return answer_line(now, from, question);
-    case wire::Ask::GET:
-    case wire::Ask::ALL:
-      return answer_read(now, from, question);
-    case wire::Ask::WRITE:
-    case wire::Ask::TOUCH:
-    case wire::Ask::TAKE:
-      return answer_write(now, from, question);
-    default:
-      ++surroundings_.malformed;
+  if (question.kind() == wire::Ask::LINE) return answer_line(now, from, question);
+  if (question.kind() < wire::Ask::GET || question.kind() > wire::Ask::TAKE) {
+    ++surroundings_.malformed;
+    return;
   }
+  Wanted& wanted = copy_of(from.boot)->wanted;
+  const std::size_t bytes = question.ByteSizeLong();
+  if (wanted.question_bytes + bytes > question_bytes_max || wanted.questions.size() >= asked_max) {
+    return refuse(from.boot, question, "too many questions wait to be answered; try again");
+  }
+  wanted.question_bytes += bytes;
+  wanted.questions.push_back({question, now.mono + read_within});
+}
+
+void Replicator::answer_question(Now now, const node::Member& from, const wire::Ask& question) {
+  const bool reads = question.kind() == wire::Ask::GET || question.kind() == wire::Ask::ALL;
+  reads ? answer_read(now, from, question) : answer_write(now, from, question);
+}
+
+void Replicator::refuse(BootId to, const wire::Ask& question, const std::string& why) {
+  wire::Answer reply;
+  reply.set_id(question.id());
+  reply.set_error(why);
+  answer(to, reply);
 }
 
 void Replicator::answer_read(Now now, const node::Member& from, const wire::Ask& question) {
+  if (readiness_ != Readiness::ready) return refuse(from.boot, question, "not ready");
   wire::Answer reply;
   reply.set_id(question.id());
-  if (readiness_ != Readiness::ready) {
-    reply.set_error("not ready");
-    return answer(from.boot, reply);
-  }
   if (question.kind() == wire::Ask::GET) {
     if (const auto found = replica_.table().find(question.key(), cluster(now))) {
       wire::Answer::Found& entry = *reply.add_found();
@@ -313,39 +332,41 @@ void Replicator::answer_read(Now now, const node::Member& from, const wire::Ask&
 }
 
 void Replicator::answer_write(Now now, const node::Member& from, const wire::Ask& question) {
-  const auto reply_error = [this, to = from.boot, id = question.id()](const std::string& error) {
+  if (readiness_ != Readiness::ready) return refuse(from.boot, question, "not ready");
+  const auto written = [this, to = from.boot, id = question.id()](Now, Result<Written> result) {
     wire::Answer reply;
     reply.set_id(id);
-    reply.set_error(error);
-    answer(to, reply);
-  };
-  if (readiness_ != Readiness::ready) return reply_error("not ready");
-  const auto written = [this, to = from.boot, id = question.id(), reply_error](
-                           Now, Result<Written> result) {
-    if (!result) return reply_error(result.error().text());
-    wire::Answer reply;
-    reply.set_id(id);
-    encode_written(*result, reply);
+    result ? encode_written(*result, reply) : reply.set_error(result.error().text());
     answer(to, reply);
   };
   WriteOptions options;
   if (question.kind() == wire::Ask::WRITE) {
     Write decoded;
-    if (!decode(question, decoded, options)) return reply_error("malformed write");
+    if (!decode(question, decoded, options)) return refuse(from.boot, question, "malformed write");
     return write(now, std::move(decoded), options, written);
   }
   auto key = Key::decode(question.key());
-  if (!key || !key->valid()) return reply_error("malformed key");
-  if (question.kind() == wire::Ask::TOUCH) {
-    return touch(now, *key, ttl_of(question.has_ttl_us(), question.ttl_us()), options, written);
-  }
-  take(now, *key, options,
-       [this, to = from.boot, id = question.id(), reply_error](
-           Now, Result<std::optional<std::string>> value) {
-         if (!value) return reply_error(value.error().text());
+  if (!key || !key->valid()) return refuse(from.boot, question, "malformed key");
+  if (question.kind() == wire::Ask::TAKE) return answer_take(now, from, question, *key);
+  touch(now, *key, ttl_of(question.has_ttl_us(), question.ttl_us()), options, written);
+}
+
+/// What it takes is on its way as soon as the take has begun.
+void Replicator::answer_take(Now now, const node::Member& from, const wire::Ask& question,
+                             const Key& key) {
+  std::size_t bytes = 0;
+  replica_.table().read(key.encoded(), cluster(now),
+                        [&](const Table::View& found) { bytes = found.value.size(); });
+  copy_of(from.boot)->taken_bytes += bytes;
+  take(now, key, {},
+       [this, to = from.boot, id = question.id(), bytes](Now,
+                                                         Result<std::optional<std::string>> value) {
+         if (RemoteCopy* copy = copy_of(to))
+           copy->taken_bytes -= std::min(bytes, copy->taken_bytes);
          wire::Answer reply;
          reply.set_id(id);
-         if (*value) reply.add_found()->set_value(**value);
+         if (!value) reply.set_error(value.error().text());
+         if (value && *value) reply.add_found()->set_value(**value);
          answer(to, reply);
        });
 }

@@ -94,10 +94,7 @@ void Replicator::serve_fetch(Now, RemoteCopy& copy, const wire::Fetch& fetch) {
   wire::Message message;
   message.set_table(definition_.name);
   wire::Delta& delta = *message.mutable_delta();
-  const auto send = [&] {
-    surroundings_.fabric.send(copy.member.boot, cache_service, node::Lane::bulk,
-                              std::make_shared<const std::string>(message.SerializeAsString()));
-  };
+  const auto send = [&] { post(copy.member.boot, node::Lane::bulk, message); };
   if (!takes_part() || replica_.copying()) return send();
   Vector have = from_wire(fetch.have());
   const Pruned pruned = from_wire(fetch.pruned());

@@ -20,7 +20,10 @@ constexpr std::size_t ranges_in_flight = 4;
 constexpr std::size_t message_bytes = std::size_t{256} << 10;
 /// A bucket begins in a message that is no fuller than this: few come in two parts, which costs.
 constexpr std::size_t begun_message_bytes = message_bytes / 2;
+/// A request is for about so much, whichever comes first.
 constexpr std::size_t entries_per_request = 4000;
+constexpr std::size_t bytes_per_request = std::size_t{3} << 19;
+constexpr std::size_t ranges_waiting_max = 64;
 
 }  // namespace
 
@@ -142,6 +145,7 @@ void Replicator::fill_join_answer(wire::JoinAnswer& answer) const {
   to_wire(replica_.pruned(), *answer.mutable_pruned());
   to_wire(replica_.dropped(), *answer.mutable_dropped());
   answer.set_entries(replica_.table().count());
+  answer.set_bytes(replica_.table().bytes());
 }
 
 /// The joiner follows the live stream from here on, and is a member of the line before it copies.
@@ -153,7 +157,7 @@ void Replicator::answer_join(Now now, RemoteCopy& copy, const wire::Join& join) 
     return;
   }
   copy.subscribed = true;
-  copy.streaming = true;
+  copy.wanted.ranges.clear();  // of an earlier session
   if (!replica_.path().empty() && replica_.add_members({copy.member.boot})) announce();
   if (replica_.stores() && replica_.dirty() && disk_ == DiskState::good) {
     const bool in_flight = batch_number_ != stored_number_;
@@ -211,13 +215,18 @@ void Replicator::admitted(Now now, RemoteCopy& copy, const wire::JoinAnswer& ans
   copying_->admitted = true;
   copying_->pruned = from_wire(answer.pruned());
   copying_->progress = now.mono;
-  const std::size_t per_bucket = answer.entries() / Table::buckets + 1;
-  copying_->per_request =
-      static_cast<std::uint32_t>(std::clamp<std::size_t>(entries_per_request / per_bucket, 1, 256));
+  copying_->per_request = buckets_per_request(answer);
   if (replica_.path().empty()) {  // nothing was ever written
     copying_->next_bucket = copying_->done_buckets = Table::buckets;
   }
   ask_for_buckets(now, copy);
+}
+
+std::uint32_t Replicator::buckets_per_request(const wire::JoinAnswer& answer) {
+  const std::size_t entries = answer.entries() / Table::buckets + 1;
+  const std::size_t bytes = answer.bytes() / Table::buckets + 1;
+  const std::size_t fitting = std::min(entries_per_request / entries, bytes_per_request / bytes);
+  return static_cast<std::uint32_t>(std::clamp<std::size_t>(fitting, 1, 256));
 }
 
 void Replicator::ask_for_buckets(Now, RemoteCopy& copy) {
@@ -235,8 +244,7 @@ void Replicator::ask_for_buckets(Now, RemoteCopy& copy) {
       request.add_digests(digest.low);
       request.add_digests(digest.high);
     }
-    surroundings_.fabric.send(copy.member.boot, cache_service, node::Lane::bulk,
-                              std::make_shared<const std::string>(message.SerializeAsString()));
+    post(copy.member.boot, node::Lane::bulk, message);
     copying_->outstanding.push_back(first);
     copying_->next_bucket = last;
   }
@@ -295,28 +303,43 @@ class CopySender {
 
 }  // namespace
 
-void Replicator::serve_copy(RemoteCopy& copy, const wire::CopyRequest& request) {
-  const auto send = [&](std::string message) {
-    surroundings_.fabric.send(copy.member.boot, cache_service, node::Lane::bulk,
-                              std::make_shared<const std::string>(std::move(message)));
-  };
+void Replicator::receive_copy_request(RemoteCopy& copy, const wire::CopyRequest& request) {
+  if (copy.wanted.ranges.size() < ranges_waiting_max) {
+    copy.wanted.ranges.push_back({request});
+  } else {
+    ++surroundings_.malformed;
+  }
+}
+
+bool Replicator::can_serve(const wire::CopyRequest& request) const {
   const auto count = static_cast<std::uint32_t>(request.digests_size() / 2);
   const bool valid = request.first() < Table::buckets && count <= Table::buckets - request.first();
-  if (!valid || !takes_part() || replica_.from_nothing()) {
+  return valid && takes_part() && !replica_.from_nothing();
+}
+
+/// As far as its queue has room; true when that is all.
+bool Replicator::serve_range(RemoteCopy& copy, Wanted::Range& range) {
+  const wire::CopyRequest& request = range.request;
+  if (!can_serve(request)) {
     wire::Message refusal;
     refusal.set_table(definition_.name);
     refusal.mutable_copy_answer()->set_session(request.session());
     refusal.mutable_copy_answer()->set_refused(true);
-    return send(refusal.SerializeAsString());
+    post(copy.member.boot, node::Lane::bulk, refusal);
+    return true;
   }
-  CopySender sender(replica_, definition_.name, request.session(), send);
-  for (std::uint32_t i = 0; i < count; ++i) {
-    const Table::Digest theirs{request.digests(static_cast<int>(2 * i)),
-                               request.digests(static_cast<int>(2 * i + 1))};
-    const std::uint32_t bucket = request.first() + i;
+  CopySender sender(replica_, definition_.name, request.session(), [&](std::string message) {
+    post(copy.member.boot, node::Lane::bulk, std::move(message));
+  });
+  const auto count = static_cast<std::uint32_t>(request.digests_size() / 2);
+  while (range.served < count && has_room(copy)) {
+    const auto at = static_cast<int>(2 * range.served);
+    const Table::Digest theirs{request.digests(at), request.digests(at + 1)};
+    const std::uint32_t bucket = request.first() + range.served++;
     sender.bucket(bucket, theirs == replica_.table().bucket_digest(bucket));
   }
   sender.finish();
+  return range.served == count;
 }
 
 void Replicator::receive_buckets(Now now, RemoteCopy& copy, const wire::CopyAnswer& answer) {

@@ -4,6 +4,8 @@
 // a neighbour), and the state of the link to it, if there is one.
 #pragma once
 
+#include <array>
+#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -24,6 +26,24 @@ struct Healing {
   std::set<BootId> losers = {};  ///< Of the lost line: who of them went over first knows no more.
   bool met = false;              ///< One of each side stand on the winner's line; from then on:
   Vector ours = {}, theirs = {};
+};
+
+/// What a peer asked for and gets when its queue has room.
+struct Wanted {
+  struct Question {
+    wire::Ask ask = {};
+    Instant until = {};
+  };
+  struct Range {
+    wire::CopyRequest request = {};
+    std::uint32_t served = 0;  ///< Buckets.
+  };
+  std::deque<Question> questions = {};
+  std::size_t question_bytes = 0;
+  std::optional<wire::Fetch> fetch = {};
+  std::deque<Range> ranges = {};
+
+  [[nodiscard]] bool nothing() const { return questions.empty() && !fetch && ranges.empty(); }
 };
 
 struct RemoteCopy {
@@ -66,6 +86,7 @@ struct RemoteCopy {
   // Lag and lack.
   bool lagging = false;
   Vector lag_target = {};
+  Vector asks_us_for = {};   ///< It does not wait for us until we have come so far.
   bool disk_behind = false;  ///< It applies in time, its disk does not: not waited for.
   Vector disk_target = {};
   std::optional<Instant> lacking_since = {};  ///< It has what we have not.
@@ -73,6 +94,10 @@ struct RemoteCopy {
   bool went_first = false;  ///< Had its chance to copy from us before we copy from it.
   int digest_mismatches = 0;
   Instant differs_since = {};
+
+  Wanted wanted = {};
+  std::size_t taken_bytes = 0;             ///< Of takes of its that are not answered yet.
+  std::array<std::string, 2> pieces = {};  ///< Of messages that have not come whole, per lane.
 
   wire::Message control = {};
   std::size_t control_bytes = 0;

@@ -19,6 +19,8 @@ constexpr std::uint32_t almost_ready = 4;  // on the wire, beside the values of 
 constexpr int mismatches_max = 3;
 constexpr Duration differs_for = std::chrono::seconds(2);
 constexpr Duration answers_apart = std::chrono::milliseconds(100);
+/// Where more waits, others' reports can wait as well.
+constexpr std::size_t relays_queue_max = std::size_t{32} << 20;
 
 std::uint64_t mix(std::uint64_t hash, std::uint64_t value) {
   hash ^= value + 0x9E3779B97F4A7C15ULL + (hash << 6) + (hash >> 2);
@@ -51,6 +53,12 @@ void Replicator::fill_report(Now now, wire::Report& report) const {
   report.set_durable_line(replica_.durable_line());
   report.set_admission(replica_.admission());
   fill_returning(report);
+  for (const auto& [boot, copy] : copies_) {
+    if (!copy.lagging || copy.apart || !in_view(boot)) continue;
+    wire::Lagging& lagging = *report.add_lagging();
+    lagging.set_boot(boot.value);
+    to_wire(copy.lag_target, *lagging.mutable_upto());
+  }
   report.set_incomparable(replica_.content_ahead());
   report.set_journal(!replica_.journal().empty());
 }
@@ -74,6 +82,10 @@ void Replicator::send_reports(Now now) {
                                                                     : 0);
     }
     if (!relay) continue;
+    if (surroundings_.fabric.queued(to) > relays_queue_max) {
+      relays_withheld_ = true;
+      continue;
+    }
     for (const auto& [of, other] : copies_) {  // pass on what it cannot hear itself
       if (of == to || other.version == 0 || !in_view(of)) continue;
       if (surroundings_.fabric.linked(of, to) || copy.passed_on[of] >= other.version) continue;
@@ -133,6 +145,9 @@ void Replicator::receive_report(Now now, const node::Member& from, const wire::R
                  return each.second.linked && each.first != boot &&
                         !surroundings_.fabric.linked(each.first, boot);
                });
+  for (const wire::Lagging& lagging : report.lagging()) {
+    if (BootId{lagging.boot()} == self()) fell_behind(now, copy, from_wire(lagging.upto()));
+  }
   if (!direct) return;
   copy.met = true;
   if (!hosted_) return;
@@ -255,6 +270,26 @@ void Replicator::check_lag(Now now) {
     if (copy.linked) to_wire(copy.lag_target, *control(copy).mutable_lagging()->mutable_upto());
     announce();
   }
+}
+
+/// Said by a member that does not wait for us any more: what we lack we must not answer without.
+void Replicator::fell_behind(Now now, RemoteCopy& copy, const Vector& upto) {
+  if (!takes_part() || !owes(replica_.seen(), replica_.pruned(), upto, upto)) return;
+  if (relate(replica_.path(), copy.path) != Relation::equal) return;
+  copy.asks_us_for = upto;
+  almost_ = false;
+  set_readiness(now, Readiness::catching_up,
+                fmt::format("{} says we are slow", copy.member.name.text()));
+  alone_deadline_ = after(now.mono, surroundings_.options.start_alone_after);
+}
+
+bool Replicator::behind_what_was_asked() const {
+  return std::any_of(copies_.begin(), copies_.end(), [this](const auto& each) {
+    const RemoteCopy& copy = each.second;
+    return in_view(each.first) && !copy.apart &&
+           relate(replica_.path(), copy.path) == Relation::equal &&
+           owes(replica_.seen(), replica_.pruned(), copy.reported_seen, copy.asks_us_for);
+  });
 }
 
 std::uint64_t Replicator::membership_hash() const {

@@ -69,6 +69,7 @@ std::optional<Stamp> Replicator::settled(Now now,
 }
 
 void Replicator::forget_settled(Now now) {
+  forget_again_ = never;
   tidy();
   if (readiness_ != Readiness::ready || copying_) return;
   const auto counted = counted_reports();
@@ -79,7 +80,9 @@ void Replicator::forget_settled(Now now) {
   for (const RemoteCopy* copy : *counted) {
     latest = std::max(latest, Timestamp(std::chrono::microseconds(copy->clock_us)));
   }
-  if (replica_.has_forgettable()) replica_.forget(*bound, latest, 10'000);
+  constexpr std::size_t at_once = 10'000;  // A few milliseconds.
+  const bool more = replica_.has_forgettable() && replica_.forget(*bound, latest, at_once);
+  if (more) forget_again_ = after(now.mono, std::chrono::milliseconds(20));
   prune(*bound, *counted);
 }
 

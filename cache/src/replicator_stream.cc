@@ -17,8 +17,8 @@ constexpr std::size_t frame_bytes_max = std::size_t{960} << 10;
 /// With the largest write on top it is still a frame.
 constexpr std::size_t relay_bytes = frame_bytes_max - max_batch_bytes;
 constexpr std::size_t frame_room_max = std::size_t{64} << 10;
-constexpr std::size_t queue_high = std::size_t{8} << 20;
-constexpr std::size_t queue_low = std::size_t{1} << 20;
+/// What one turn may add to a queue that was short.
+constexpr std::size_t burst_queue_max = std::size_t{32} << 20;
 constexpr std::uint32_t hops_max = 8;
 constexpr std::uint32_t operations_field = 2;  // of wire::Message
 
@@ -91,8 +91,7 @@ void Replicator::send_control(RemoteCopy& copy) {
   if (!copy.has_control) return;
   copy.has_control = false;
   if (!copy.linked) return;
-  surroundings_.fabric.send(copy.member.boot, cache_service, node::Lane::urgent,
-                            std::make_shared<const std::string>(copy.control.SerializeAsString()));
+  post(copy.member.boot, node::Lane::urgent, copy.control);
 }
 
 void Replicator::relay(const Operation& operation, std::string_view encoded) {
@@ -104,7 +103,7 @@ void Replicator::relay(const Operation& operation, std::string_view encoded) {
   if (fresh) {
     for (auto& [boot, copy] : copies_) {
       if (!copy.linked || boot == origin || surroundings_.fabric.linked(boot, origin)) continue;
-      known->second.push_back(&copy);
+      if (streams_to(copy)) known->second.push_back(&copy);
     }
   }
   for (RemoteCopy* copy : known->second) {
@@ -112,7 +111,10 @@ void Replicator::relay(const Operation& operation, std::string_view encoded) {
     if (!copy->met && !copy->subscribed) continue;
     if (copy->apart && !operation.lineless()) continue;
     const bool goes_on = same_write && !copy->apart;  // To it only deletes go, without their puts.
-    if (copy->control_bytes > relay_bytes && !goes_on) send_control(*copy);
+    if (copy->control_bytes > relay_bytes && !goes_on) {
+      send_control(*copy);
+      if (!streams_to(*copy)) continue;
+    }
     wire::Message& message = control(*copy);
     message.add_operations(encoded.data(), encoded.size());
     copy->control_bytes += encoded.size();
@@ -237,11 +239,10 @@ void Replicator::send_stream(Now) {
   for (auto& [boot, copy] : copies_) {
     if (!copy.linked || (!copy.met && !copy.subscribed)) continue;
     if (!copy.takes_part() && !copy.subscribed) continue;
-    const std::size_t queued = surroundings_.fabric.queued(boot);
-    if (queued > queue_high) copy.streaming = false;
-    if (queued < queue_low) copy.streaming = true;
-    if (!copy.streaming) continue;
+    if (!streams_to(copy)) continue;
     for (const node::Bytes& frame : copy.apart ? lineless : whole) {
+      copy.streaming = surroundings_.fabric.queued(boot) <= burst_queue_max;
+      if (!copy.streaming) break;
       surroundings_.fabric.send(boot, cache_service, node::Lane::urgent, frame);
     }
   }

@@ -42,6 +42,28 @@ TEST(CacheMachine, DeletesAndHusksAreForgottenOnceEveryMemberHasThem) {
   EXPECT_EQ(world.status("b").deletes_kept, 0u);
 }
 
+TEST(CacheMachine, ForgettingKeepsUpWithDeletesAndExpiriesOfManySessions) {
+  World world;
+  world.start("a");
+  world.settle();
+  constexpr int sessions = 60'000;
+  for (int i = 0; i < sessions; ++i) {
+    Write write;
+    write.puts.push_back({.key = Key("k" + std::to_string(i)), .value = "v", .ttl = 1s});
+    world.at("a").machine->write(world.now(), "session", std::move(write), {},
+                                 [](Now, const Result<Written>&) {});
+  }
+  for (int i = 0; i < sessions; i += 2) {
+    Write write;
+    write.deletes.emplace_back("k" + std::to_string(i));
+    world.at("a").machine->write(world.now(), "session", std::move(write), {},
+                                 [](Now, const Result<Written>&) {});
+  }
+  world.run(6s);
+  EXPECT_EQ(world.status("a").deletes_kept, 0u);
+  EXPECT_EQ(world.at("a").machine->table("session")->count(), 0u);
+}
+
 TEST(CacheMachine, WhileAMemberIsAwayNothingIsForgotten) {
   World world;
   for (const char* name : {"a", "b"}) world.start(name);

@@ -341,25 +341,6 @@ TEST(CacheMachine, OperationsThatDisappearAreFetched) {
   }
 }
 
-TEST(CacheMachine, ASlowPeerIsCutOverAndCatchesUp) {
-  World world;
-  for (const char* name : {"a", "b"}) world.start(name);
-  world.settle();
-  world.put("a", "k", "0").value();
-  world.queued = std::uint64_t{9} << 20;
-  const std::size_t before = world.sent_bytes;
-  for (int i = 0; i < 100; ++i) {
-    world
-        .put("a", "k" + std::to_string(i), std::string(1000, 'x'), {},
-             {.acknowledge = Acknowledge::async})
-        .value();
-  }
-  EXPECT_LT(world.sent_bytes - before, 50'000u);
-  world.queued = 0;
-  world.run(10s);
-  EXPECT_EQ(world.content("a"), world.content("b"));
-}
-
 TEST(CacheMachine, ExpiredEntriesMissAtOnceAndTellOncePerNode) {
   World world;
   for (const char* name : {"a", "b"}) world.start(name);

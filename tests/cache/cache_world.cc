@@ -254,11 +254,23 @@ void World::deliver(const Flying& message) {
     Result<std::string> reply = handler == to->second->fabric->handlers.end()
                                     ? Result<std::string>(bad_input("no such call"))
                                     : handler->second(now_, sender, *message.payload);
+    EXPECT_LE(reply ? reply->size() : 0, node::Fabric::max_payload);
     message.reply(now_, std::move(reply));
     from->second->machine->flush(now_);
   }
   to->second->machine->flush(now_);
   to->second->machine->check_invariants();
+}
+
+std::size_t World::queued(const Way& way) const {
+  const auto stuck = clogged.find(way);
+  std::size_t bytes = stuck == clogged.end() ? 0 : stuck->second;
+  for (const int lane : {0, 1}) {
+    const auto queue = flying_.find({way.first, way.second, lane});
+    if (queue == flying_.end()) continue;
+    for (const Flying& each : queue->second) bytes += each.payload->size();
+  }
+  return bytes;
 }
 
 bool World::step() {
@@ -480,17 +492,27 @@ bool WorldFabric::send(BootId to, node::ServiceId, node::Lane lane, node::Bytes 
     if (node == world_.nodes_.end() || node->second->fabric->self_.boot != to) continue;
     ++world_.sent_messages;
     world_.sent_bytes += payload->size();
+    const World::Way way{self_.name.base(), name};
+    world_.sent_on[way] += payload->size();
     const double chance = static_cast<double>(world_.random() % 1'000'000) / 1e6;
     if (chance < world_.drop) return true;
-    const std::string own(self_.name.base());
+    const std::string& own = way.first;
     world_.flying_[{own, name, static_cast<int>(lane)}].push_back(
         {own, name, self_.boot, to, std::move(payload), {}, {}});
+    world_.most_queued = std::max(world_.most_queued, world_.queued(way));
     return true;
   }
   return false;
 }
 
-std::size_t WorldFabric::queued(BootId) const { return world_.queued; }
+std::size_t WorldFabric::queued(BootId to) const {
+  for (const std::string& name : linked_names) {
+    const auto node = world_.nodes_.find(name);
+    if (node == world_.nodes_.end() || node->second->fabric->self_.boot != to) continue;
+    return world_.queued({std::string(self_.name.base()), name});
+  }
+  return 0;
+}
 
 void WorldFabric::call(Now now, BootId to, std::string_view name, std::string request, Duration,
                        Reply reply) {

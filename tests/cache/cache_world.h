@@ -104,11 +104,15 @@ class World {
   std::map<std::string, Duration> skew;
   double drop = 0;  ///< Chance that an urgent message disappears (a broken fabric, to be robust).
   std::size_t sent_messages = 0, sent_bytes = 0;
-  std::uint64_t queued = 0;  ///< What Fabric::queued() answers.
+  using Way = std::pair<std::string, std::string>;  ///< From, to.
+  std::map<Way, std::size_t> sent_on;
+  std::map<Way, std::size_t> clogged;  ///< Bytes that wait there beside those on their way.
+  std::size_t most_queued = 0;         ///< That ever waited on one link.
   std::mt19937_64 random;
 
  private:
   struct Flying;
+  [[nodiscard]] std::size_t queued(const Way& way) const;
   void rearm();
   void islands_changed();
   void deliver(const Flying& message);
