@@ -298,8 +298,9 @@ class Replicator final : private ReplicaListener {
   void proxy_write(Now now, const Write& write, const WriteOptions& options,
                    CacheMachine::WriteDone done);
   void proxy_touch(Now now, const Key& key, std::optional<Duration> ttl,
-                   CacheMachine::WriteDone done);
-  void proxy_take(Now now, const Key& key, CacheMachine::TakeDone done);
+                   const WriteOptions& options, CacheMachine::WriteDone done);
+  void proxy_take(Now now, const Key& key, const WriteOptions& options,
+                  CacheMachine::TakeDone done);
   void answer_read(Now now, const node::Member& from, const wire::Ask& ask);
   void answer_write(Now now, const node::Member& from, const wire::Ask& ask);
   void expire_asked(Now now);

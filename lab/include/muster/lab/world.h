@@ -139,6 +139,7 @@ class World {
   /// Where its path ends: how much of it is pruned is its own affair.
   [[nodiscard]] cache::LineId line_of(NodeIndex index, const std::string& table) const;
   void check_holders(const Operation& operation);
+  void limit_wait(const Operation& operation);
   struct Batch {
     std::string table;
     std::vector<std::string> puts;  ///< Encoded keys.
