@@ -117,7 +117,10 @@ class CacheMachine::Impl {
         known->heard(from, *definition);
         continue;
       }
-      if (auto added = add(*definition, nullptr)) start_late(now, **added);
+      auto added = add(*definition, nullptr);
+      if (!added) continue;
+      start_late(now, **added);
+      (*added)->heard(from, *definition);
     }
   }
 

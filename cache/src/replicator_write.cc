@@ -29,7 +29,7 @@ Result<void> Replicator::may_write() const {
     return refused(
         fmt::format("table {} takes no writes on this node: {}", definition_.name, disk_why_));
   }
-  if (definition_.majority || definition_.on_split == OnSplit::majority) {
+  if (needs_majority_) {
     const auto [holders, admitted] = holders_and_admitted();
     if (2 * holders <= admitted) {
       return refused(fmt::format("table {}: {} of {} members are reachable, no majority",

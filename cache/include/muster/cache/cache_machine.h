@@ -134,6 +134,8 @@ struct TableStatus {
   std::vector<NodeName> replicas;  ///< Nodes that run it and are in the island.
   std::vector<NodeName> apart;     ///< Peers whose copies are on a sibling line, unhealed.
   std::string refuses_writes;      ///< Why; empty: it takes them.
+  /// Where members, or this node's own configuration, say otherwise of what the table is.
+  std::vector<std::string> differs;
   std::size_t entries = 0, bytes = 0, journal = 0;
   std::size_t deletes_kept = 0;  ///< Not forgotten yet: some member may not have them on its disk.
   DiskState disk = DiskState::good;
