@@ -171,7 +171,13 @@ json::value tables_json(const std::vector<cache::TableStatus>& tables, const Nod
     object["held"] = holds_copy(definition, self);
     object["ready"] = table.readiness == cache::Readiness::ready;
     object["readiness"] = text_of(table.readiness);
-    object["detail"] = table.refuses_writes.empty() ? table.detail : table.refuses_writes;
+    object["detail"] = !table.refuses_writes.empty() ? table.refuses_writes
+                       : !table.detail.empty()       ? table.detail
+                       : !table.differs.empty()      ? table.differs.front()
+                                                     : std::string();
+    json::array differs;
+    for (const std::string& each : table.differs) differs.emplace_back(each);
+    object["differs"] = std::move(differs);
     object["writable"] = table.refuses_writes.empty();
     object["storage"] = to_string(definition.storage);
     object["writes"] = to_string(definition.writes);

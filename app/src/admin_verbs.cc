@@ -20,7 +20,10 @@ namespace json = boost::json;
 namespace {
 
 HttpResponse written_reply(const Result<cache::Written>& written) {
-  if (!written) return refused(409, printable(written.error().text()));
+  if (!written) {
+    const bool unknown = written.error().code == std::errc::timed_out;
+    return refused(unknown ? 504 : 409, printable(written.error().text()));
+  }
   json::object object;
   object["applied"] = written->applied;
   object["acknowledged"] = written->acknowledged;

@@ -266,9 +266,12 @@ void RedisSession::remove(const cache::Key& key, Outcome outcome, std::string pr
 void RedisSession::written(Ticket ticket, Outcome outcome, std::string_view prepared,
                            const Result<cache::Written>& result) {
   answer(ticket, [&](RespReply& out) {
-    if (!result)
-      return out.error((service_.store.readable(table_) ? "ERR " : "LOADING ") +
-                       shown(result.error().text(), 400));
+    if (!result) {
+      const bool unknown = result.error().code == std::errc::timed_out;
+      const bool ready = service_.store.readable(table_);
+      const char* kind = unknown ? "NOREPLICAS " : ready ? "ERR " : "LOADING ";
+      return out.error(kind + shown(result.error().text(), 400));
+    }
     if (result->applied && !result->acknowledged) {
       std::string holders;
       for (const NodeName& name : result->holders) holders += " " + name.text();

@@ -96,13 +96,11 @@ asio::awaitable<Result<Written>> Cache::touch(std::string table, Key key,
   });
 }
 
-asio::awaitable<Result<std::optional<std::string>>> Cache::take(std::string table, Key key,
-                                                                WriteOptions options) {
-  using Value = std::optional<std::string>;
-  return impl_->call<Value>(
+asio::awaitable<Result<Taken>> Cache::take(std::string table, Key key, WriteOptions options) {
+  return impl_->call<Taken>(
       [table = std::move(table), key = std::move(key), options](Impl& impl, Now now, auto done) {
         impl.machine()->take(now, table, key, options,
-                             [done](Now, Result<Value>&& value) { done(std::move(value)); });
+                             [done](Now, Result<Taken>&& taken) { done(std::move(taken)); });
       });
 }
 

@@ -75,7 +75,7 @@ class CacheMachine::Impl {
       return bad_input(fmt::format("table {} exists", definition.name));
     }
     if (tables_.size() >= max_tables) {
-      return bad_input(fmt::format("more than {} tables", max_tables));
+      return bad_input(fmt::format("table {}: more than {} tables", definition.name, max_tables));
     }
     auto table = std::make_unique<Replicator>(surroundings_, std::move(definition));
     if (image != nullptr && table->definition().storage != Storage::ram_copies) {
@@ -126,7 +126,10 @@ class CacheMachine::Impl {
         known->heard(from, *definition);
         continue;
       }
-      if (auto added = add(*definition, nullptr)) start_late(now, **added);
+      auto added = add(*definition, nullptr);
+      if (!added) continue;
+      start_late(now, **added);
+      (*added)->heard(from, *definition);
     }
   }
 

@@ -83,6 +83,7 @@ Result<void> Replicator::load(const StoreImage& image) {
   if (!loaded) return loaded.error();
   loaded_ = *loaded;
   loaded_vector_ = replica_.seen();
+  needs_majority_ = loaded_ && stored_definition && stored_definition->majority;
   return {};
 }
 
@@ -95,6 +96,7 @@ void Replicator::start(Now now) {
   start_deadline_ =
       nobody_to_wait_for ? now.mono : after(now.mono, surroundings_.options.start_alone_after);
   for (const node::Member& member : surroundings_.fabric.island()) view_.insert(member.boot);
+  weigh_majority();
   if (!loaded_) replica_.set_admission(own_admissions());
   if (!hosted_) {
     detail_ = "no copy on this node";
@@ -111,6 +113,11 @@ void Replicator::start(Now now) {
 }
 
 RemoteCopy* Replicator::copy_of(BootId boot) {
+  const auto found = copies_.find(boot);
+  return found == copies_.end() ? nullptr : &found->second;
+}
+
+const RemoteCopy* Replicator::copy_of(BootId boot) const {
   const auto found = copies_.find(boot);
   return found == copies_.end() ? nullptr : &found->second;
 }
@@ -179,6 +186,7 @@ void Replicator::island_changed(Now now) {
   }
   if (readiness_ == Readiness::ready && view_.size() > 1) detail_.clear();  // "alone" no more
   note_dropped();
+  weigh_majority();
   left_ = own_admissions() != 0 && own_admissions() % 2 == 0;
   if (left_) give_up_waiting(now);
   relay_targets_.clear();
@@ -238,6 +246,7 @@ void Replicator::set_readiness(Now now, Readiness readiness, std::string_view wh
   if (readiness == Readiness::ready) {
     report(now, CacheEvent::Kind::ready, {}, detail_);
     retry_pending(now);
+    tell_differences(now);
   } else if (was_ready) {
     report(now, CacheEvent::Kind::not_ready, {}, detail_);
   }
@@ -295,7 +304,7 @@ void Replicator::make_batch(Now now, bool urgent) {
   if (!possible || batch_number_ != stored_number_) return;
   batch_since_ = std::exchange(changed_since_, never);
   const bool bulk = replica_.has_unstored_buckets();
-  StoreBatch batch = replica_.make_batch(definition_, ++batch_number_);
+  StoreBatch batch = replica_.make_batch(definition_in_force(), ++batch_number_);
   batch.urgent = urgent || bulk;
   if (bulk) next_store_ = now.mono;  // The next as soon as this one is stored.
   surroundings_.effects.store(std::move(batch));
@@ -444,6 +453,7 @@ TableStatus Replicator::status(Now now) const {
   if (copying_) {
     status.detail = fmt::format("copying, {} %", 100 * copying_->done_buckets / Table::buckets);
   }
+  status.differs = all_differences();
   if (hosted_) status.replicas.push_back(surroundings_.fabric.self().name);
   for (const auto& [boot, copy] : copies_) {
     if (in_view(boot) && copy.version != 0) status.replicas.push_back(copy.member.name);

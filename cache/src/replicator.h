@@ -137,6 +137,7 @@ class Replicator final : private ReplicaListener {
   /// Whether this copy's word counts only for what is on its disk.
   [[nodiscard]] bool acknowledges_from_disk(Now now) const;
   RemoteCopy* copy_of(BootId boot);
+  [[nodiscard]] const RemoteCopy* copy_of(BootId boot) const;
   RemoteCopy* heard_from(const node::Member& peer);  ///< nullptr: its word counts for nothing.
   wire::Message& control(RemoteCopy& copy);
   [[nodiscard]] bool in_view(BootId boot) const { return view_.contains(boot); }
@@ -274,7 +275,6 @@ class Replicator final : private ReplicaListener {
   }
   void look_for_sponsor(Now now);
   void table_info_came(Now now, BootId from, const Result<std::string>& reply);
-  void adopt(const TableDefinition& definition);
   void start_alone(Now now);
   [[nodiscard]] bool may_be_held(const RemoteCopy& joiner) const;
   void start_copying(Now now, BootId sponsor, bool repair = false);
@@ -290,6 +290,15 @@ class Replicator final : private ReplicaListener {
   void install(const BucketPart& part, const Vector& sender);
   void check_copied(Now now);
   void stop_copying(Now now);
+
+  // replicator_definition.cc
+  void adopt(const TableDefinition& definition);
+  void weigh_majority();
+  [[nodiscard]] TableDefinition definition_in_force() const;
+  [[nodiscard]] std::string difference_to(const RemoteCopy& copy) const;
+  void tell_differences(Now now);
+  void tell_overruled(Now now, const NodeName& by, const TableDefinition& definition);
+  [[nodiscard]] std::vector<std::string> all_differences() const;
 
   // replicator_return.cc: nodes that come back after they were forgotten
   [[nodiscard]] std::uint32_t own_admissions() const;
@@ -315,18 +324,22 @@ class Replicator final : private ReplicaListener {
   void proxy_write(Now now, const Write& write, const WriteOptions& options,
                    CacheMachine::WriteDone done);
   void proxy_touch(Now now, const Key& key, std::optional<Duration> ttl,
-                   CacheMachine::WriteDone done);
-  void proxy_take(Now now, const Key& key, CacheMachine::TakeDone done);
+                   const WriteOptions& options, CacheMachine::WriteDone done);
+  void proxy_take(Now now, const Key& key, const WriteOptions& options,
+                  CacheMachine::TakeDone done);
   void answer_question(Now now, const node::Member& from, const wire::Ask& ask);
   void answer_read(Now now, const node::Member& from, const wire::Ask& ask);
   void answer_write(Now now, const node::Member& from, const wire::Ask& ask);
-  void answer_take(Now now, const node::Member& from, const wire::Ask& ask, const Key& key);
+  void answer_take(Now now, const node::Member& from, const wire::Ask& ask, const Key& key,
+                   const WriteOptions& options);
   void refuse(BootId to, const wire::Ask& ask, const std::string& why);
   void expire_asked(Now now);
   [[nodiscard]] std::optional<BootId> ready_member() const;
 
   Surroundings& surroundings_;
   TableDefinition definition_;
+  std::string overruled_;  // what this node's configuration said, where the cluster says otherwise
+  bool needs_majority_ = false;
   Replica replica_;
   std::map<BootId, RemoteCopy> copies_;
   std::set<BootId> view_;  // boots of the island

@@ -19,7 +19,9 @@ constexpr std::size_t asking_queue_max = std::size_t{16} << 20;
 /// Of questions of one peer that wait for their answers to have room.
 constexpr std::size_t question_bytes_max = std::size_t{32} << 20;
 constexpr Duration read_within = std::chrono::seconds(2);
-constexpr Duration write_within = std::chrono::milliseconds(2500);
+constexpr Duration write_within = std::chrono::seconds(2);
+/// Of the time for a write at most so much is left for the way to whoever is asked and back.
+constexpr Duration way_max = std::chrono::milliseconds(100);
 
 Error not_ready(const std::string& table) {
   return {
@@ -30,6 +32,25 @@ Error too_much(const std::string& table, const std::string& node) {
   return {make_error_code(boost::system::errc::resource_unavailable_try_again),
           fmt::format("table {}: too much is under way to {}, which has the table; try again",
                       table, node)};
+}
+Error too_much(const std::string& table) {
+  return {
+      make_error_code(boost::system::errc::resource_unavailable_try_again),
+      fmt::format("table {} is not ready on this node, and too much is asked of others", table)};
+}
+/// A question that left this node and was not answered in time, or whose link broke.
+Error not_answered(const std::string& table, const NodeName& asked, bool writes) {
+  return {make_error_code(boost::system::errc::timed_out),
+          writes ? fmt::format("table {}: not acknowledged; {}, asked by this node, which is not "
+                               "ready, has not answered, and whether it has written is unknown",
+                               table, asked.text())
+                 : fmt::format("table {} is not ready on this node, and {}, asked instead, has not "
+                               "answered",
+                               table, asked.text())};
+}
+bool writes(const wire::Ask& question) {
+  return question.kind() == wire::Ask::WRITE || question.kind() == wire::Ask::TOUCH ||
+         question.kind() == wire::Ask::TAKE;
 }
 std::int64_t encode_expiry(Expiry expiry) {
   return expiry == never_expires ? 0 : expiry.time_since_epoch().count();
@@ -45,7 +66,22 @@ std::optional<Duration> ttl_of(bool present, std::int64_t us) {
 std::int64_t encode_ttl(Duration ttl) {
   return ttl == forever ? -1 : std::chrono::duration_cast<std::chrono::microseconds>(ttl).count();
 }
-void encode(const Write& write, const WriteOptions& options, wire::Ask& ask) {
+/// Whoever is asked answers earlier than this node gives up, to say at least who has it.
+void encode(const WriteOptions& options, wire::Ask& ask) {
+  if (options.acknowledge)
+    ask.set_acknowledge(1 + static_cast<std::uint32_t>(*options.acknowledge));
+  const Duration deadline = std::min(options.deadline, write_within);
+  const Duration left = deadline - std::min(deadline / 10, way_max);
+  ask.set_deadline_us(std::chrono::ceil<std::chrono::microseconds>(left).count());
+}
+bool decode(const wire::Ask& ask, WriteOptions& options) {
+  if (ask.acknowledge() > 4) return false;
+  if (ask.acknowledge() != 0) options.acknowledge = static_cast<Acknowledge>(ask.acknowledge() - 1);
+  const std::chrono::microseconds deadline(ask.deadline_us());
+  if (deadline.count() > 0 && deadline < options.deadline) options.deadline = deadline;
+  return true;
+}
+void encode(const Write& write, wire::Ask& ask) {
   for (const Put& put : write.puts) {
     wire::Put& to = *ask.add_puts();
     to.set_key(put.key.encoded());
@@ -56,10 +92,8 @@ void encode(const Write& write, const WriteOptions& options, wire::Ask& ask) {
   }
   for (const Key& key : write.deletes) ask.add_deletes(key.encoded());
   ask.set_condition(static_cast<std::uint32_t>(write.condition));
-  if (options.acknowledge)
-    ask.set_acknowledge(1 + static_cast<std::uint32_t>(*options.acknowledge));
 }
-bool decode(const wire::Ask& ask, Write& write, WriteOptions& options) {
+bool decode(const wire::Ask& ask, Write& write) {
   for (const wire::Put& put : ask.puts()) {
     auto key = Key::decode(put.key());
     if (!key || !key->valid() || put.value().size() > max_value_bytes) return false;
@@ -75,9 +109,8 @@ bool decode(const wire::Ask& ask, Write& write, WriteOptions& options) {
     if (!key || !key->valid()) return false;
     write.deletes.push_back(*key);
   }
-  if (ask.condition() > 2 || ask.acknowledge() > 4) return false;
+  if (ask.condition() > 2) return false;
   write.condition = static_cast<Write::If>(ask.condition());
-  if (ask.acknowledge() != 0) options.acknowledge = static_cast<Acknowledge>(ask.acknowledge() - 1);
   return true;
 }
 Written decode_written(const wire::Answer& answer) {
@@ -97,6 +130,12 @@ void encode_written(const Written& written, wire::Answer& answer) {
   answer.set_everywhere(written.everywhere);
   answer.set_deleted(written.deleted);
   for (const NodeName& name : written.holders) answer.add_holders(name.text());
+}
+auto told_written(CacheMachine::WriteDone done) {
+  return [done = std::move(done)](Now at, Result<const wire::Answer*> reply) {
+    if (!reply) return done(at, reply.error());
+    done(at, decode_written(**reply));
+  };
 }
 
 }  // namespace
@@ -158,13 +197,16 @@ std::optional<BootId> Replicator::ready_member() const {
 void Replicator::proxy(Now now, wire::Ask& question, Duration deadline,
                        std::function<void(Now, Result<const wire::Answer*>)> done) {
   const auto member = ready_member();
-  if (!member || question.ByteSizeLong() > answer_bytes_max)
-    return done(now, not_ready(definition_.name));
+  if (!member) return done(now, not_ready(definition_.name));
+  if (asked_.size() >= asked_max || question.ByteSizeLong() > answer_bytes_max)
+    return done(now, too_much(definition_.name));
+  const NodeName& asked = copies_.at(*member).member.name;
   if (surroundings_.fabric.queued(*member) > asking_queue_max)
-    return done(now, too_much(definition_.name, copies_.at(*member).member.name.text()));
+    return done(now, too_much(definition_.name, asked.text()));
+  const Error unanswered = not_answered(definition_.name, asked, writes(question));
   ask(now, *member, question, deadline,
-      [table = definition_.name, done = std::move(done)](Now at, const wire::Answer* reply) {
-        if (reply == nullptr) return done(at, not_ready(table));
+      [unanswered, done = std::move(done)](Now at, const wire::Answer* reply) {
+        if (reply == nullptr) return done(at, unanswered);
         if (!reply->error().empty()) {
           return done(at,
                       Error{make_error_code(boost::system::errc::resource_unavailable_try_again),
@@ -234,37 +276,33 @@ void Replicator::proxy_write(Now now, const Write& write, const WriteOptions& op
                              CacheMachine::WriteDone done) {
   wire::Ask question;
   question.set_kind(wire::Ask::WRITE);
-  encode(write, options, question);
-  proxy(now, question, write_within,
-        [done = std::move(done)](Now at, Result<const wire::Answer*> reply) {
-          if (!reply) return done(at, reply.error());
-          done(at, decode_written(**reply));
-        });
+  encode(write, question);
+  encode(options, question);
+  proxy(now, question, std::min(options.deadline, write_within), told_written(std::move(done)));
 }
 
 void Replicator::proxy_touch(Now now, const Key& key, std::optional<Duration> ttl,
-                             CacheMachine::WriteDone done) {
+                             const WriteOptions& options, CacheMachine::WriteDone done) {
   wire::Ask question;
   question.set_kind(wire::Ask::TOUCH);
   question.set_key(key.encoded());
   if (ttl) question.set_ttl_us(encode_ttl(*ttl));
-  proxy(now, question, write_within,
-        [done = std::move(done)](Now at, Result<const wire::Answer*> reply) {
-          if (!reply) return done(at, reply.error());
-          done(at, decode_written(**reply));
-        });
+  encode(options, question);
+  proxy(now, question, std::min(options.deadline, write_within), told_written(std::move(done)));
 }
 
-void Replicator::proxy_take(Now now, const Key& key, CacheMachine::TakeDone done) {
+void Replicator::proxy_take(Now now, const Key& key, const WriteOptions& options,
+                            CacheMachine::TakeDone done) {
   wire::Ask question;
   question.set_kind(wire::Ask::TAKE);
   question.set_key(key.encoded());
-  proxy(now, question, write_within,
+  encode(options, question);
+  proxy(now, question, std::min(options.deadline, write_within),
         [done = std::move(done)](Now at, Result<const wire::Answer*> reply) {
           if (!reply) return done(at, reply.error());
-          std::optional<std::string> value;
-          if ((*reply)->found_size() == 1) value = (*reply)->found(0).value();
-          done(at, std::move(value));
+          Taken taken{.value = {}, .written = decode_written(**reply)};
+          if ((*reply)->found_size() == 1) taken.value = (*reply)->found(0).value();
+          done(at, std::move(taken));
         });
 }
 
@@ -340,33 +378,37 @@ void Replicator::answer_write(Now now, const node::Member& from, const wire::Ask
     answer(to, reply);
   };
   WriteOptions options;
+  if (!decode(question, options)) return refuse(from.boot, question, "malformed options");
   if (question.kind() == wire::Ask::WRITE) {
     Write decoded;
-    if (!decode(question, decoded, options)) return refuse(from.boot, question, "malformed write");
+    if (!decode(question, decoded)) return refuse(from.boot, question, "malformed write");
     return write(now, std::move(decoded), options, written);
   }
   auto key = Key::decode(question.key());
   if (!key || !key->valid()) return refuse(from.boot, question, "malformed key");
-  if (question.kind() == wire::Ask::TAKE) return answer_take(now, from, question, *key);
+  if (question.kind() == wire::Ask::TAKE) return answer_take(now, from, question, *key, options);
   touch(now, *key, ttl_of(question.has_ttl_us(), question.ttl_us()), options, written);
 }
 
 /// What it takes is on its way as soon as the take has begun.
 void Replicator::answer_take(Now now, const node::Member& from, const wire::Ask& question,
-                             const Key& key) {
+                             const Key& key, const WriteOptions& options) {
   std::size_t bytes = 0;
   replica_.table().read(key.encoded(), cluster(now),
                         [&](const Table::View& found) { bytes = found.value.size(); });
   copy_of(from.boot)->taken_bytes += bytes;
-  take(now, key, {},
-       [this, to = from.boot, id = question.id(), bytes](Now,
-                                                         Result<std::optional<std::string>> value) {
+  take(now, key, options,
+       [this, to = from.boot, id = question.id(), bytes](Now, Result<Taken> taken) {
          if (RemoteCopy* copy = copy_of(to))
            copy->taken_bytes -= std::min(bytes, copy->taken_bytes);
          wire::Answer reply;
          reply.set_id(id);
-         if (!value) reply.set_error(value.error().text());
-         if (value && *value) reply.add_found()->set_value(**value);
+         if (!taken) {
+           reply.set_error(taken.error().text());
+         } else {
+           encode_written(taken->written, reply);
+           if (taken->value) reply.add_found()->set_value(*taken->value);
+         }
          answer(to, reply);
        });
 }

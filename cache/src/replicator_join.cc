@@ -73,20 +73,11 @@ void Replicator::table_info_came(Now now, BootId from, const Result<std::string>
   if (!runs_it || !definition || definition->name != definition_.name) {
     return look_for_sponsor(now);  // the next
   }
+  if (RemoteCopy* copy = copy_of(from)) tell_overruled(now, copy->member.name, *definition);
   adopt(*definition);
   if (!hosted_) return;
   start_copying(now, from);
   if (!copying_) join_retry_ = now.mono + retry;  // it went while it answered
-}
-
-/// The cluster's options are the table's; its storage too.
-void Replicator::adopt(const TableDefinition& definition) {
-  definition_ = definition;
-  hosted_ = should_hold(surroundings_.fabric.self().name);
-  replica_.set_merges(definition_.on_split == OnSplit::merge);
-  replica_.keep_deletes_for(deletes_bar_puts_for());
-  keep_values_where_asked();
-  replica_.mark_dirty();
 }
 
 void Replicator::start_alone(Now now) {

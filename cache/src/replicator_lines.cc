@@ -361,10 +361,6 @@ void Replicator::finish_healing(Now now, const Healing& healing, Verdict verdict
   if (surroundings_.healer != nullptr) surroundings_.healer->healed(now, healed);
 }
 
-void Replicator::heard(BootId from, TableDefinition definition) {
-  if (RemoteCopy* copy = copy_of(from)) copy->definition = std::move(definition);
-}
-
 /// Own puts that nobody has been told are safe, and that the path loses: they are put again, unless
 /// deleted or expired, with what is left of their time.  Returns those that the log no longer has,
 /// by their stamps: what is still to be put of them the table tells as it loses it.

@@ -80,7 +80,8 @@ struct RemoteCopy {
   bool apart = false;
   std::uint64_t judged_ours = 0, judged_theirs = 0;  ///< Lines of the fork that was judged last.
   std::optional<Healing> healing = {};               ///< We won; it has not come over yet.
-  std::optional<TableDefinition> definition = {};    ///< As it was when the link came up.
+  std::optional<TableDefinition> definition = {};    ///< As it last told.
+  bool told_difference = false;                      ///< Between that one and ours.
   std::map<BootId, std::uint64_t> passed_on = {};    ///< Report versions of others it was sent.
 
   // Lag and lack.

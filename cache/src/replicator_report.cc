@@ -161,6 +161,7 @@ void Replicator::receive_report(Now now, const node::Member& from, const wire::R
     copy.lacking_since = now.mono;
   }
   check_digest(now, copy);
+  if (!copy.told_difference) tell_differences(now);
   // Its write waits for us only once it knows that we are there to be waited for.
   // Two that are almost there must not answer each other's answers for ever.
   const bool rested = now.mono - last_report_ >= answers_apart;

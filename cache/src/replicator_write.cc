@@ -33,7 +33,7 @@ Result<void> Replicator::may_write() const {
     return refused(fmt::format("table {}: too many writes wait for others or for the disk ({})",
                                definition_.name, waiters_.size()));
   }
-  if (definition_.majority || definition_.on_split == OnSplit::majority) {
+  if (needs_majority_) {
     const auto [holders, admitted] = holders_and_admitted();
     if (2 * holders <= admitted) {
       return refused(fmt::format("table {}: {} of {} members are reachable, no majority",
@@ -197,7 +197,7 @@ void Replicator::perform(Now now, Write& write, const WriteOptions& options, Ins
 
 void Replicator::touch(Now now, const Key& key, std::optional<Duration> ttl,
                        const WriteOptions& options, CacheMachine::WriteDone done) {
-  if (readiness_ != Readiness::ready) return proxy_touch(now, key, ttl, std::move(done));
+  if (readiness_ != Readiness::ready) return proxy_touch(now, key, ttl, options, std::move(done));
   if (auto allowed = may_write(); !allowed) return done(now, allowed.error());
   same_write_ = false;
   Waiter waiter;
@@ -221,15 +221,15 @@ void Replicator::touch(Now now, const Key& key, std::optional<Duration> ttl,
 
 void Replicator::take(Now now, const Key& key, const WriteOptions& options,
                       CacheMachine::TakeDone done) {
-  if (readiness_ != Readiness::ready) return proxy_take(now, key, std::move(done));
+  if (readiness_ != Readiness::ready) return proxy_take(now, key, options, std::move(done));
   auto value = replica_.table().get(key.encoded(), cluster(now));
-  if (!value) return done(now, std::nullopt);
+  if (!value) return done(now, Taken{});
   Write remove;
   remove.deletes.push_back(key);
   write(now, std::move(remove), options,
         [done = std::move(done), value = std::move(value)](Now at, Result<Written> written) {
           if (!written) return done(at, written.error());
-          done(at, value);
+          done(at, Taken{value, *written});
         });
 }
 

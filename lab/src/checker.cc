@@ -223,7 +223,7 @@ void Checker::judge_reuse(const Operation& put, const std::vector<const Operatio
       if (other->kind != Kind::put || other == &put) continue;
       const bool before = History::happened_before(*other, *removal);
       deleted = deleted || (before && other->applied && !other->maybe_lost);
-      made_anew = made_anew || (!before && (other->applied || !other->done()));
+      made_anew = made_anew || (!before && (other->applied || other->unknown || !other->done()));
     }
     if (deleted && !made_anew)
       return problem("put again under reuse: never: " + describe(put) + ", although " +
@@ -272,7 +272,7 @@ void Checker::judge_visible(const std::string& key, const std::string& value,
     if (other->kind == Kind::put && only_puts && !set_aside(*other))
       problem("went back: " + describe(*put) + " is read, although " + describe(*other));
   }
-  if (!put->ttl || !put->done() || same_key.size() != 1) return;
+  if (!put->ttl || !put->done() || put->unknown || same_key.size() != 1) return;
   world_.count("an entry that expires");
   if (world_.now() > put->completed + *put->ttl + world_.options().clock_tolerance)
     problem("expired, but read: " + describe(*put));

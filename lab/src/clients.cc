@@ -17,7 +17,6 @@ namespace {
 
 // "A put waits at most 2 s for a frozen or dead peer."
 constexpr Duration longest_put = 2s + 100ms;
-constexpr Duration longest_proxied = 2s + 600ms;
 constexpr std::size_t batches_kept = 64;
 
 }  // namespace
@@ -39,11 +38,10 @@ void World::answered(std::size_t id, const Result<cache::Written>& result) {
   Operation& operation = history_.at(id);
   if (operation.done()) return violation("operation " + std::to_string(id) + " answered twice");
   operation.completed = now();
-  const Duration limit = operation.direct ? longest_put : longest_proxied;
-  if (now() - std::max(operation.invoked, disturbed_[operation.node]) > limit)
-    violation("operation " + std::to_string(id) + " took longer than 2 s");
   if (!result) {
     operation.error = result.error().text();
+    operation.unknown = result.error().code == std::errc::timed_out;
+    limit_wait(operation);
     trace_.say(now(), "client: {} fails: {}", id, operation.error);
     return;
   }
@@ -55,6 +53,7 @@ void World::answered(std::size_t id, const Result<cache::Written>& result) {
   trace_.say(now(), "client: {} {}{}, {} holders", id,
              operation.applied ? "applied" : "not applied",
              operation.acknowledged ? " and acknowledged" : "", operation.holders.size());
+  limit_wait(operation);
   if (operation.acknowledged) {
     check_holders(operation);
     check_readers(operation);
@@ -64,6 +63,11 @@ void World::answered(std::size_t id, const Result<cache::Written>& result) {
   if (session)
     static_cast<void>(sessions_.saw(operation.node, operation.table, operation.key, operation.value,
                                     operation.invoked, now()));
+}
+
+void World::limit_wait(const Operation& operation) {
+  if (now() - std::max(operation.invoked, disturbed_[operation.node]) > longest_put)
+    violation("operation " + std::to_string(operation.id) + " took longer than 2 s");
 }
 
 /// Of those whose process ended meanwhile nobody can say whether it was on their disk.
@@ -187,18 +191,16 @@ std::size_t World::take(NodeIndex node, const std::string& table, std::string_vi
   nodes_[node]->turn([this, node, id, table, key = cache::Key(key)](Now at) {
     cache::CacheMachine& cache = *nodes_[node]->cache();
     const bool direct = history_.at(id).direct = cache.ready(table);
-    cache.take(at, table, key, {}, [this, node, id, direct](Now, auto end) {
+    cache.take(at, table, key, {}, [this, node, id, direct](Now, Result<cache::Taken> end) {
       if (!end) return answered(id, end.error());
-      cache::Written written;
-      written.applied = end->has_value();
-      if (direct) written.holders.push_back(nodes_[node]->name());
-      answered(id, written);
-      if (!*end) return;
-      const Operation* put = history_.put_of(**end);
+      answered(id, end->written);
+      if (!end->value) return;
+      const std::string& value = *end->value;
+      const Operation* put = history_.put_of(value);
       if (put == nullptr || put->key != history_.at(id).key)
-        violation("take " + std::to_string(id) + " gave " + **end + ", which nobody wrote");
-      if (direct && !taken_.emplace(node, **end).second)
-        violation("n" + std::to_string(node) + " gave " + **end + " to two that took it");
+        violation("take " + std::to_string(id) + " gave " + value + ", which nobody wrote");
+      if (direct && !taken_.emplace(node, value).second)
+        violation("n" + std::to_string(node) + " gave " + value + " to two that took it");
     });
   });
   return id;
@@ -300,11 +302,15 @@ std::optional<Instant> World::latest_expiry(const Operation& put,
                                             const std::vector<const Operation*>& same_key) {
   if (!put.ttl) return std::nullopt;
   const auto end_of = [](const Operation& each) {
-    return after(each.done() ? each.completed : after(each.invoked, longest_proxied), *each.ttl);
+    return after(each.done() ? each.completed : after(each.invoked, longest_put), *each.ttl);
   };
+  if (put.unknown) return std::nullopt;
   Instant latest = end_of(put);
-  for (const Operation* each : same_key)
-    if (each->kind == Operation::Kind::touch) latest = std::max(latest, end_of(*each));
+  for (const Operation* each : same_key) {
+    if (each->kind != Operation::Kind::touch) continue;
+    if (each->unknown) return std::nullopt;
+    latest = std::max(latest, end_of(*each));
+  }
   return latest;
 }
 

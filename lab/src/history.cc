@@ -108,7 +108,7 @@ bool History::happened_before(const Operation& earlier, const Operation& later) 
 }
 
 bool History::may_replace(const Operation& earlier, const Operation& later) {
-  if (later.done() && !later.applied) return false;
+  if (later.done() && !later.applied && !later.unknown) return false;
   if (happened_before(earlier, later)) return true;
   // One that waits for others for long is applied all the while.
   if (earlier.node == later.node && earlier.life == later.life) return earlier.id < later.id;

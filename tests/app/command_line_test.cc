@@ -17,6 +17,8 @@
 #include <fstream>
 #include <thread>
 
+#include "cli/node_client.h"
+
 namespace muster::app {
 namespace {
 
@@ -31,6 +33,14 @@ struct Ended {
   int status = -1;
   std::string output;  ///< Both streams.
 };
+
+TEST(CommandLineText, AWriteThatIsNotAcknowledgedSaysWhoHasIt) {
+  EXPECT_EQ(cli::not_acknowledged({504, R"({"applied": true, "holders": ["a@host", "b@host"]})"}),
+            "not acknowledged in time; it is not rolled back; held by a@host b@host");
+  EXPECT_EQ(cli::not_acknowledged({504, R"({"error": "b@host has not answered"})"}),
+            "b@host has not answered");
+  EXPECT_EQ(cli::not_acknowledged({200, R"({"applied": true, "holders": ["a@host"]})"}), "");
+}
 
 class CommandLine : public ::testing::Test {
  protected:

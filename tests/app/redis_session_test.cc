@@ -13,6 +13,7 @@
 namespace muster::app {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 using namespace std::string_literals;
@@ -79,6 +80,25 @@ TEST_F(RedisSessionTest, KeepsTheOrderWhenALaterWriteIsAnsweredFirst) {
   EXPECT_EQ(ready(), "");
   waiting[0]();
   EXPECT_EQ(ready(), "+OK\r\n:0\r\n+PONG\r\n");
+}
+
+TEST_F(RedisSessionTest, AWriteThatIsNotAcknowledgedSaysWhoHasIt) {
+  cache::Written written{.applied = true};
+  for (const char* name : {"a@host", "b@host"})
+    written.holders.push_back(NodeName::parse(name).value());
+  store_.answer = Result<cache::Written>(written);
+  const std::string expected =
+      "-NOREPLICAS not acknowledged in time; it is not rolled back; held by a@host b@host\r\n";
+  EXPECT_EQ(say("SET a 1\r\n"), expected);
+  EXPECT_EQ(say("DEL a\r\n"), expected);
+}
+
+TEST_F(RedisSessionTest, AWriteOfWhichNobodyKnowsWhatBecameOfItIsNoRefusalToTryAgain) {
+  store_.ready = false;
+  store_.answer = Result<cache::Written>(
+      Error{make_error_code(boost::system::errc::timed_out), "b@host has not answered"});
+  EXPECT_THAT(say("SET a 1\r\n"),
+              AllOf(StartsWith("-NOREPLICAS "), HasSubstr("b@host has not answered")));
 }
 
 TEST_F(RedisSessionTest, TakesNoMoreRequestsThanItMayOwe) {

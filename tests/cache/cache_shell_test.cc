@@ -69,7 +69,8 @@ TEST(CacheShell, EveryCallDoesWhatItSays) {
   EXPECT_EQ(listed->at(1).second, "y");
   const auto taken = a.run(a.cache->take("session", Key({"user", "y"})));
   ASSERT_TRUE(taken);
-  EXPECT_EQ(*taken, "y");
+  EXPECT_EQ(taken->value, "y");
+  EXPECT_TRUE(taken->written.acknowledged && taken->written.everywhere);
   const auto touched = a.run(a.cache->touch("session", Key({"user", "x"}), 1h));
   ASSERT_TRUE(touched);
   EXPECT_TRUE(touched->applied);

@@ -51,6 +51,21 @@ TEST_F(LmdbStoreTest, TheLastRowOfAKeyCountsWithinAGroupToo) {
               ElementsAre(Pair("a", "2"), Pair("c", "3")));
 }
 
+TEST_F(LmdbStoreTest, WhatIsSubmittedTogetherBecomesOneCommit) {
+  const auto commits_of = [&](std::uint64_t first, std::size_t batches) {
+    const std::size_t before = commits();
+    std::vector<StoreBatch> together;
+    for (std::size_t i = 0; i < batches; ++i)
+      together.push_back(batch_of(first + i, {{Space::entries, "k" + std::to_string(i), "v"}}));
+    write(std::move(together));
+    return commits() - before;
+  };
+  write({batch_of(1, {{Space::entries, "a", "1"}})});
+  const std::size_t one = commits_of(2, 1);
+  EXPECT_EQ(commits_of(3, 2), one);
+  EXPECT_EQ(commits_of(5, 20), one);
+}
+
 TEST_F(LmdbStoreTest, ClearFirstErasesTheCopyAndNothingElse) {
   write({batch_of(1, {{Space::entries, "old", "1"},
                       {Space::deletes, "d", "1"},

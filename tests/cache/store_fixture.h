@@ -5,6 +5,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <lmdb.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -105,10 +106,20 @@ class LmdbStoreTest : public testing::Test {
     const auto store = open();
     ASSERT_TRUE(store);
     Answers answers;
-    answers.run(*store);
     for (StoreBatch& batch : batches) store->submit(std::move(batch));
+    answers.run(*store);
     answers.wait_for(batches.size());
     store->stop();
+  }
+  /// Ever made in this directory.
+  std::size_t commits() const {
+    MDB_env* environment = nullptr;
+    MDB_envinfo info{};
+    EXPECT_EQ(mdb_env_create(&environment), 0);
+    EXPECT_EQ(mdb_env_open(environment, data().parent_path().c_str(), MDB_RDONLY, 0600), 0);
+    EXPECT_EQ(mdb_env_info(environment, &info), 0);
+    mdb_env_close(environment);
+    return info.me_last_txnid;
   }
   static std::vector<std::pair<std::string, std::string>> rows(const LmdbStore& store,
                                                                std::string_view table,

@@ -82,6 +82,18 @@ Result<NodeReply> NodeClient::ask(std::string_view method, std::string_view targ
   return reply;
 }
 
+std::string not_acknowledged(const NodeReply& reply) {
+  error_code error;
+  const json::value body = json::parse(reply.body, error);
+  if (error || !body.is_object() || body.as_object().contains("error")) return error_of(reply);
+  if (reply.status == 200) return {};
+  std::string holders;
+  if (const auto* names = body.as_object().if_contains("holders"); names && names->is_array())
+    for (const json::value& name : names->as_array())
+      holders += " " + std::string(name.as_string());
+  return "not acknowledged in time; it is not rolled back; held by" + holders;
+}
+
 std::string error_of(const NodeReply& reply) {
   error_code error;
   const json::value body = json::parse(reply.body, error);

@@ -34,6 +34,8 @@ class NodeClient {
   std::string password_;
 };
 
+/// Of a write: why it is not known to be done as asked, with who has it; empty: it is.
+[[nodiscard]] std::string not_acknowledged(const NodeReply& reply);
 /// The "error" of a body, or the body.
 [[nodiscard]] std::string error_of(const NodeReply& reply);
 

@@ -32,17 +32,10 @@ std::string key_target(const Options& options, std::size_t parts) {
 
 /// For people: what a write came to.
 int tell_written(const Options& options, const NodeReply& reply, const char* what) {
-  boost::system::error_code error;
-  const json::value body = json::parse(reply.body, error);
-  if (error || !body.is_object() || body.as_object().contains("error"))
-    return fail(error_of(reply));
-  if (options.json) std::fputs(reply.body.c_str(), stdout);
-  std::string holders;
-  if (const auto* names = body.as_object().if_contains("holders"); names && names->is_array())
-    for (const json::value& name : names->as_array())
-      holders += " " + std::string(name.as_string());
-  if (reply.status != 200)
-    return fail("not acknowledged in time; it is not rolled back; held by" + holders);
+  const bool says_what_became = reply.status == 200 || reply.status == 504;
+  if (options.json && says_what_became) std::fputs(reply.body.c_str(), stdout);
+  const std::string why = not_acknowledged(reply);
+  if (!why.empty()) return fail(why);
   if (!options.json) std::puts(what);
   return success;
 }

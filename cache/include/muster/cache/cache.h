@@ -80,8 +80,7 @@ class Cache {
   boost::asio::awaitable<Result<Written>> touch(std::string table, Key key,
                                                 std::optional<Duration> ttl,
                                                 WriteOptions options = {});
-  boost::asio::awaitable<Result<std::optional<std::string>>> take(std::string table, Key key,
-                                                                  WriteOptions options = {});
+  boost::asio::awaitable<Result<Taken>> take(std::string table, Key key, WriteOptions options = {});
   /// From the local copy, or from a ready member while this one is not ready.
   boost::asio::awaitable<Result<std::optional<std::string>>> get(std::string table, Key key);
   boost::asio::awaitable<Result<std::vector<std::pair<Key, std::string>>>> all(

@@ -65,6 +65,12 @@ struct Written {
   std::vector<NodeName> holders = {};
 };
 
+/// What a take came to: the value, and what became of the delete of it.
+struct Taken {
+  std::optional<std::string> value = {};  ///< None: it was not there.
+  Written written = {};
+};
+
 struct CacheEvent {
   enum class Kind : std::uint8_t {
     written,  // table, key, stamp; where asked for
@@ -130,6 +136,8 @@ struct TableStatus {
   std::vector<NodeName> replicas;  ///< Nodes that run it and are in the island.
   std::vector<NodeName> apart;     ///< Peers whose copies are on a sibling line, unhealed.
   std::string refuses_writes;      ///< Why; empty: it takes them.
+  /// Where members, or this node's own configuration, say otherwise of what the table is.
+  std::vector<std::string> differs;
   std::size_t entries = 0, bytes = 0, journal = 0;
   std::size_t deletes_kept = 0;  ///< Not forgotten yet: some member may not have them on its disk.
   DiskState disk = DiskState::good;
@@ -166,13 +174,16 @@ class CacheMachine final : public node::Service {
   Result<void> create_table(Now now, TableDefinition definition);
 
   // Clients, on the node's strand.  `done` runs exactly once, possibly before the call returns.
+  // While this node is not ready a ready member is asked.  Where that one does not answer, the
+  // error has the code timed_out and names it: it may have written, or may do so yet.  All other
+  // errors of writes are refusals: nothing is written.
   using WriteDone = std::function<void(Now, Result<Written>)>;
   void write(Now now, std::string_view table, Write write, const WriteOptions& options,
              WriteDone done);
   /// Sets the expiry alone; `applied` is false where the key is absent.
   void touch(Now now, std::string_view table, const Key& key, std::optional<Duration> ttl,
              const WriteOptions& options, WriteDone done);
-  using TakeDone = std::function<void(Now, Result<std::optional<std::string>>)>;
+  using TakeDone = std::function<void(Now, Result<Taken>)>;
   void take(Now now, std::string_view table, const Key& key, const WriteOptions& options,
             TakeDone done);
   /// From the local copy when ready, else from a ready member; an error, never a false miss, where

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// What a table is: chosen by whoever creates it, the same on all its copies, handed to joiners by
-// `table_info`.
+// What a table is: chosen by whoever creates it, handed to joiners by `table_info`, changed by
+// restarting its nodes one after the other; while they differ, they say so and how.
 #pragma once
 
 #include <chrono>

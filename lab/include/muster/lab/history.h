@@ -36,6 +36,7 @@ struct Operation {
   Instant completed = never;  ///< Never: no answer, the node died first.
   bool applied = false;
   bool acknowledged = false;
+  bool unknown = false;  ///< Passed on, and not answered: it may be applied even after that.
   std::string error;
   std::uint64_t line = 0;  ///< Of the node as it answered; 0: another answered, or it had none.
   /// Who has it, as far as anybody was told, and since when at the latest; crashes strike off.

@@ -146,6 +146,7 @@ class World {
   [[nodiscard]] bool in_touch(NodeIndex a, NodeIndex b, Instant since) const;
   /// Surely not expired yet, whatever the clocks.
   [[nodiscard]] bool lives(const Operation& put) const;
+  void limit_wait(const Operation& operation);
   struct Batch {
     std::string table;
     std::vector<std::string> puts;  ///< Encoded keys.
