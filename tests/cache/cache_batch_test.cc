@@ -97,11 +97,11 @@ TEST(CacheMachine, AWriteIsOneForWhoeverHearsOfItBeforeItHasCaughtUp) {
     Renewal session(world);
     session.next();
     world.settle();
-    world.queued = std::size_t{1} << 30;  // b is slow: it is to fetch what it misses.
+    world.clogged[{"a", "b"}] = std::size_t{1} << 30;  // b is slow: it is to fetch what it misses.
     world.put("a", "missed", "v", {}, {.acknowledge = Acknowledge::local}).value();
     world.run(20ms);
     EXPECT_EQ(world.local("b", "missed"), "-");
-    world.queued = 0;
+    world.clogged.clear();
     for (int i = 0; i < 60; ++i) {
       session.next();
       world.at("a").machine->flush(world.now());

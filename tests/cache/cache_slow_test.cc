@@ -125,8 +125,9 @@ TEST(CacheMachine, ManyLargeTakesOfANodeWithoutACopyAreAllAnsweredAndFewAreUnder
   world.hold_disk("a", true);
   for (int i = 0; i < 40; ++i) {
     world.at("b").machine->take(world.now(), "jobs", Key(key(i)), {},
-                                [&](Now, Result<std::optional<std::string>> value) {
-                                  taken += value.value()->size() == max_value_bytes ? 1 : 0;
+                                [&](Now, Result<Taken> result) {
+                                  const auto& value = result.value().value;
+                                  taken += value && value->size() == max_value_bytes ? 1 : 0;
                                 });
   }
   world.at("b").machine->flush(world.now());
