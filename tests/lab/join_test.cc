@@ -41,7 +41,7 @@ TEST(Join, AJoinerWhileClientsWriteMissesNothing) {
   });
 }
 
-// The join of 600 keys takes a few hundred events; each seed cuts after another number of them, again and again.
+// The join of 600 keys takes a few hundred events; each seed cuts after another number of them.
 TEST(Join, SurvivesACutAndAHealAtEveryStep) {
   for_each_seed(150, [](std::uint64_t seed) {
     Stage world(seed, world_of(3));
