@@ -344,7 +344,6 @@ class Replica {
   std::deque<SettledDelete> settled_deletes_;
   Expiry expired_until_ = Expiry::min();
   Expiry last_expired_ = Expiry::min();  ///< When an entry was last found to be over.
-  Expiry told_until_{};                  // Of each that expired until then it has been told.
 
   bool meta_dirty_ = false, clear_first_ = false, disk_lost_ = false;
   // Each once, however often it changes while the disk takes nothing: so these are no more than
