@@ -113,7 +113,6 @@ constexpr Case cases[] = {
     {"HusksSettledOnce", Bug::husks_settled_once, schedule, 50'000},
     {"VectorOverAHole", Bug::vector_over_hole, schedule, 200},
     {"SettledFromClocks", Bug::settled_from_clocks, schedule, 20'000},
-    {"SettledFromClocksInWorlds", Bug::settled_from_clocks, world<OnSplit::merge>, 300},
     {"NoBefore", Bug::no_before, world<OnSplit::oldest>, 60},
     {"DeletesLostWithTheLine", Bug::deletes_lost_with_line, world<OnSplit::oldest>, 60},
     {"EveryLineCounts", Bug::every_line_counts, world<OnSplit::oldest>, 60},
