@@ -246,6 +246,17 @@ TEST(CacheMachine, ARelayThatWritesNothingRelaysAgainWhenTheLinkHasDrained) {
   EXPECT_EQ(world.local("c", "k"), "new");
 }
 
+/// It was told that `k` is new, and its links have drained.
+void expect_c_to_catch_up(World& world) {
+  world.clogged.clear();
+  EXPECT_EQ(world.get("c", "k"), "new");
+  world.settle();
+  EXPECT_TRUE(world.at("c").machine->ready());
+  EXPECT_EQ(world.local("c", "k"), "new");
+  EXPECT_TRUE(world.put("a", "k", "newer").value().acknowledged);
+  EXPECT_EQ(world.local("c", "k"), "newer");
+}
+
 TEST(CacheMachine, AReplicaThatLeftTheSyncSetIsToldAndNotReadyUntilItHasCaughtUp) {
   World world;
   for (const char* name : {"a", "b", "c"}) world.start(name);
@@ -256,13 +267,7 @@ TEST(CacheMachine, AReplicaThatLeftTheSyncSetIsToldAndNotReadyUntilItHasCaughtUp
   world.run(100ms);
   EXPECT_EQ(world.local("c", "k"), "old");
   EXPECT_FALSE(world.at("c").machine->ready());
-  world.clogged.clear();
-  EXPECT_EQ(world.get("c", "k"), "new");
-  world.settle();
-  EXPECT_TRUE(world.at("c").machine->ready());
-  EXPECT_EQ(world.local("c", "k"), "new");
-  EXPECT_TRUE(world.put("a", "k", "newer").value().acknowledged);
-  EXPECT_EQ(world.local("c", "k"), "newer");
+  expect_c_to_catch_up(world);
 }
 
 TEST(CacheMachine, AReplicaThatLeftTheSyncSetIsToldAcrossAMissingLinkAsWell) {
@@ -275,13 +280,7 @@ TEST(CacheMachine, AReplicaThatLeftTheSyncSetIsToldAcrossAMissingLinkAsWell) {
   EXPECT_FALSE(world.at("c").machine->ready());
   world.run(5s);
   EXPECT_FALSE(world.at("c").machine->ready());
-  world.clogged.clear();
-  EXPECT_EQ(world.get("c", "k"), "new");
-  world.settle();
-  EXPECT_TRUE(world.at("c").machine->ready());
-  EXPECT_EQ(world.local("c", "k"), "new");
-  EXPECT_TRUE(world.put("a", "k", "newer").value().acknowledged);
-  EXPECT_EQ(world.local("c", "k"), "newer");
+  expect_c_to_catch_up(world);
 }
 
 TEST(CacheMachine, ALaggardThatLostItsLinkBeforeItWasToldIsToldWhenItIsLinkedAgain) {
