@@ -8,9 +8,9 @@
 #include "admin_json.h"
 #include "admin_page.h"
 #include "admin_reply.h"
-#include "clock.h"
 #include "metrics.h"
 #include "muster/cache/cache.h"
+#include "muster/discovery/clock.h"
 #include "muster/discovery/topologies.h"
 #include "muster/unsplit/unsplit.h"
 
@@ -19,7 +19,7 @@ namespace muster::app {
 namespace json = boost::json;
 
 AdminRoutes::AdminRoutes(Parts parts, const PortOptions& options, EventHub& hub)
-    : parts_(parts), options_(options), hub_(hub), started_(now().mono) {}
+    : parts_(parts), options_(options), hub_(hub), started_(read_clock().mono) {}
 
 AdminRoutes::Answer AdminRoutes::handle(HttpRequest request) {
   const bool keys = request.segment(1) == "tables" && request.segment(3) == "keys";
@@ -47,11 +47,11 @@ AdminRoutes::Answer AdminRoutes::get(const HttpRequest& request) {
   if (second == "members" && depth == 2 && parts_.node)
     co_return replied(members_json(*parts_.node));
   if (second == "tables" && depth == 2 && parts_.cache)
-    co_return replied(
-        tables_json(parts_.cache->machine().status(now()), parts_.cache->node().view()->self.name));
+    co_return replied(tables_json(parts_.cache->machine().status(read_clock()),
+                                  parts_.cache->node().view()->self.name));
   if (second == "topologies" && depth == 2) {
-    if (!parts_.topologies) co_return replied(topologies_json({}, now().mono));
-    co_return replied(topologies_json(parts_.topologies->status(), now().mono));
+    if (!parts_.topologies) co_return replied(topologies_json({}, read_clock().mono));
+    co_return replied(topologies_json(parts_.topologies->status(), read_clock().mono));
   }
   if (second == "events" && depth == 2) {
     HttpResponse response;
@@ -68,7 +68,7 @@ HttpResponse AdminRoutes::ready() {
   if (!parts_.cache) return replied(json::object{{"ready", true}});
   json::array waiting;
   const NodeName self = parts_.cache->node().view()->self.name;
-  for (const cache::TableStatus& table : parts_.cache->machine().status(now()))
+  for (const cache::TableStatus& table : parts_.cache->machine().status(read_clock()))
     if ((table.readiness != cache::Readiness::ready || table.disk != cache::DiskState::good) &&
         holds_copy(table.definition, self))
       waiting.push_back(json::object{{"table", table.definition.name}, {"detail", table.detail}});
@@ -83,7 +83,7 @@ HttpResponse AdminRoutes::status() {
   json::object object;
   object["version"] = MUSTER_VERSION;
   object["uptime_ms"] =
-      std::chrono::duration_cast<std::chrono::milliseconds>(now().mono - started_).count();
+      std::chrono::duration_cast<std::chrono::milliseconds>(read_clock().mono - started_).count();
   object["unsplit"] = parts_.unsplit != nullptr;
   if (parts_.node) {
     const auto view = parts_.node->view();
@@ -95,7 +95,7 @@ HttpResponse AdminRoutes::status() {
     object["oldest"] = view->island.empty() ? "" : view->island.front().name.text();
   }
   if (parts_.cache) {
-    const auto tables = parts_.cache->machine().status(now());
+    const auto tables = parts_.cache->machine().status(read_clock());
     object["ready"] = parts_.cache->machine().ready();
     object["tables"] = tables_json(tables, parts_.cache->node().view()->self.name).at("tables");
   }
@@ -112,9 +112,9 @@ AdminRoutes::Answer AdminRoutes::metrics() {
     input.node = view->self.name.text();
     input.view = view.get();
   }
-  if (parts_.cache) input.tables = parts_.cache->machine().status(now());
+  if (parts_.cache) input.tables = parts_.cache->machine().status(read_clock());
   if (parts_.topologies) input.topologies = parts_.topologies->status();
-  input.uptime = now().mono - started_;
+  input.uptime = read_clock().mono - started_;
   co_return HttpResponse{.type = "text/plain; version=0.0.4", .body = metrics_text(input)};
 }
 
@@ -128,7 +128,7 @@ AdminRoutes::Answer AdminRoutes::unsplit_status() {
   }
   json::array apart;
   if (parts_.cache)
-    for (const cache::TableStatus& table : parts_.cache->machine().status(now()))
+    for (const cache::TableStatus& table : parts_.cache->machine().status(read_clock()))
       for (const NodeName& peer : table.apart)
         apart.push_back(json::object{{"table", table.definition.name}, {"peer", peer.text()}});
   object["apart"] = std::move(apart);

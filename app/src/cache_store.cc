@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "cache_store.h"
 
-#include "clock.h"
 #include "muster/cache/cache.h"
+#include "muster/discovery/clock.h"
 #include "muster/node/node.h"
 
 namespace muster::app {
@@ -27,7 +27,7 @@ std::string_view CacheStore::name(std::size_t table) const {
 }
 
 Timestamp CacheStore::time() const {
-  now_ = now();
+  now_ = read_clock();
   parts_.cache->machine().look(now_);
   return parts_.node->fabric().cluster_time(now_);
 }
@@ -40,7 +40,7 @@ bool CacheStore::readable(std::size_t table) const {
 std::string CacheStore::why_not(std::size_t table) const {
   const Place* found = place(table);
   if (!found) return "there is no such table";
-  for (const cache::TableStatus& status : parts_.cache->machine().status(now()))
+  for (const cache::TableStatus& status : parts_.cache->machine().status(read_clock()))
     if (status.definition.name == found->name)
       return "table '" + found->name + "' is not ready" +
              (status.detail.empty() ? "" : ": " + status.detail);
@@ -60,20 +60,20 @@ void CacheStore::lookup(std::size_t table, std::span<const std::string_view> key
 
 void CacheStore::fetch(std::size_t table, const cache::Key& key, FetchDone done) {
   const Place* found = place(table);
-  if (!found) return done(now(), bad_input("there is no such table"));
+  if (!found) return done(read_clock(), bad_input("there is no such table"));
   parts_.cache->machine().get(now_, found->name, key, std::move(done));
 }
 
 void CacheStore::write(std::size_t table, cache::Write write, WriteDone done) {
   const Place* found = place(table);
-  if (!found) return done(now(), bad_input("there is no such table"));
+  if (!found) return done(read_clock(), bad_input("there is no such table"));
   parts_.cache->machine().write(now_, found->name, std::move(write), {}, std::move(done));
 }
 
 void CacheStore::touch(std::size_t table, const cache::Key& key, std::optional<Duration> ttl,
                        WriteDone done) {
   const Place* found = place(table);
-  if (!found) return done(now(), bad_input("there is no such table"));
+  if (!found) return done(read_clock(), bad_input("there is no such table"));
   parts_.cache->machine().touch(now_, found->name, key, ttl, {}, std::move(done));
 }
 

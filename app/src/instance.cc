@@ -9,7 +9,6 @@
 #include <map>
 #include <optional>
 
-#include "clock.h"
 #include "muster/app/admin.h"
 #include "muster/app/redis_port.h"
 #include "muster/cache/cache.h"

@@ -8,6 +8,8 @@
 #include <chrono>
 #include <random>
 
+#include "muster/discovery/clock.h"
+
 namespace muster::cache {
 
 namespace asio = boost::asio;
@@ -18,12 +20,6 @@ namespace {
 bool wants_disk(const TableDefinition& table) { return table.storage != Storage::ram_copies; }
 
 }  // namespace
-
-Now Cache::Impl::clocks() {
-  return {.mono = std::chrono::steady_clock::now(),
-          .wall = std::chrono::time_point_cast<std::chrono::microseconds>(
-              std::chrono::system_clock::now())};
-}
 
 Cache::Impl::Impl(node::Node& node, CacheSettings settings, Log log)
     : node_(node),
@@ -44,7 +40,7 @@ asio::awaitable<Result<void>> Cache::Impl::open() {
     store_.reset();
     co_return opened;
   }
-  publish(clocks());
+  publish(read_clock());
   if (store_) {
     // On the storage thread: carries what it says over, and no more than that.
     store_->run(
@@ -121,7 +117,7 @@ void Cache::Impl::begin(std::unique_ptr<Call> call) {
   if (auto may = may_begin(); !may) return begun.fail(std::move(call), may.error());
   const std::uint64_t number = ++calls_;
   open_calls_.emplace(number, std::move(call));
-  begun.work(*this, clocks(), number);
+  begun.work(*this, read_clock(), number);
   // What else is ready comes into the same turn, up to what gives the peers something to do while
   // this node goes on.
   if (++calls_in_turn_ < calls_in_turn_max) return node_.turn_soon();
@@ -233,7 +229,7 @@ asio::awaitable<Result<void>> Cache::Impl::hand_off(Duration limit) {
 }
 
 asio::awaitable<std::vector<TableStatus>> Cache::Impl::status() {
-  co_return machine_ ? machine_->status(clocks()) : std::vector<TableStatus>();
+  co_return machine_ ? machine_->status(read_clock()) : std::vector<TableStatus>();
 }
 
 Result<void> Cache::Impl::create_table(Now now, const TableDefinition& definition) {
@@ -263,7 +259,7 @@ void Cache::Impl::arm() {
   if (due == armed_ || due == never) return;
   if (armed_ != never && due > armed_) return;  // An early wake is harmless and arms again.
   armed_ = due;
-  timer_.expires_at(due);
+  timer_.expires_at(timer_deadline(due));
   ++timer_waits_;
   timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
     if (--self->timer_waits_ == 0) self->timer_ran_.cancel();
@@ -312,7 +308,7 @@ void Cache::Impl::report(Now at, const CacheEvent& event) {
 
 std::string Cache::Impl::progress_text() const {
   std::string text;
-  for (const TableStatus& table : machine_->status(clocks())) {
+  for (const TableStatus& table : machine_->status(read_clock())) {
     if (table.readiness == Readiness::ready) continue;
     text += fmt::format("{}{}: {}", text.empty() ? "" : "; ", table.definition.name, table.detail);
   }

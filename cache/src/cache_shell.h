@@ -107,7 +107,6 @@ class Cache::Impl final : public CacheEffects, public std::enable_shared_from_th
   void begin(std::unique_ptr<Call> call);
   template <class T>
   void answer(std::uint64_t number, Result<T>&& result);
-  [[nodiscard]] static Now clocks();
   [[nodiscard]] Result<void> why_not() const;
   [[nodiscard]] Result<void> may_begin() const;
   [[nodiscard]] Result<void> open_store();

@@ -17,6 +17,7 @@
 
 #include "muster/cache/cache_machine.h"
 #include "muster/cache/table.h"
+#include "muster/discovery/clock.h"
 
 namespace muster::cache {
 
@@ -50,8 +51,7 @@ class LocalTables {
   }
   [[nodiscard]] Timestamp time() const {
     const auto offset = offset_.load(std::memory_order_relaxed);
-    return Timestamp(
-        std::chrono::microseconds(microseconds(std::chrono::steady_clock::now()) + offset));
+    return Timestamp(std::chrono::microseconds(microseconds(read_mono()) + offset));
   }
   [[nodiscard]] bool ready() const { return ready_.load(std::memory_order_acquire); }
 

@@ -178,8 +178,9 @@ class Replica {
   void start_repair(const Vector& vector, const Origins& origins);
   /// So many entries of this bucket are about to be installed.
   void expect(std::uint32_t bucket, std::size_t entries);
-  /// True when the key was not here.
-  bool install(std::string_view key, std::string_view row, const Vector& sender);
+  enum class Installed : std::uint8_t { unreadable, merged, fresh };
+  /// Fresh: the key was not here.  Of an unreadable row nothing is taken.
+  Installed install(std::string_view key, std::string_view row, const Vector& sender);
   void install_delete(std::string_view key, const Dot& created, const Stamp& stamp);
   /// The sender held no more than `keys` in this bucket: what else is here and covered there is
   /// gone.
@@ -344,6 +345,7 @@ class Replica {
   std::deque<SettledDelete> settled_deletes_;
   Expiry expired_until_ = Expiry::min();
   Expiry last_expired_ = Expiry::min();  ///< When an entry was last found to be over.
+  Expiry told_until_{};                  // Of each that expired until then it has been told.
 
   bool meta_dirty_ = false, clear_first_ = false, disk_lost_ = false;
   // Each once, however often it changes while the disk takes nothing: so these are no more than

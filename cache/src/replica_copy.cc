@@ -128,8 +128,9 @@ void Replica::drop_absent(std::string_view key, const std::set<Dot>& present,
   }
 }
 
-bool Replica::install(std::string_view key, std::string_view row, const Vector& sender) {
-  if (!parse_row(row, row_)) return false;  // skipped; the digest check will tell
+Replica::Installed Replica::install(std::string_view key, std::string_view row,
+                                    const Vector& sender) {
+  if (!parse_row(row, row_)) return Installed::unreadable;
   if (is_leftover(key)) drop_leftover(key);
   const std::size_t count_before = table_->count();
   bool changed = false;
@@ -148,11 +149,12 @@ bool Replica::install(std::string_view key, std::string_view row, const Vector& 
     if (incarnation.values.size() > 1) befores_.emplace(key);
   }
   if (changed) touched(key);
-  if (table_->count() != count_before) return true;  // so there is nothing else of it either
+  // So there is nothing else of it either.
+  if (table_->count() != count_before) return Installed::fresh;
   std::set<Dot> present;
   for (const Incarnation& incarnation : row_) present.insert(incarnation.created);
   drop_absent(key, present, sender);
-  return false;
+  return Installed::merged;
 }
 
 void Replica::finish_bucket(std::uint32_t bucket, const std::set<std::string, std::less<>>& keys,

@@ -27,11 +27,15 @@ void Replica::expire(Timestamp at, std::size_t limit, const Table::Expired& expi
     if (planted::has(planted::Bug::husks_dropped)) return drop_expired(key, at);
     husks_.push_back({at, std::string(key), {}});
   };
+  bool told = false;
   const auto shown = [&](std::string_view key) {
     husk(key);
+    told = true;
     if (expired) expired(key);
   };
   table_->expire(at, limit, shown, husk);
+  if (table_->next_expiry() > at) told_until_ = std::max(told_until_, at);  // Else more are due.
+  meta_dirty_ = meta_dirty_ || (told && expired);
 }
 
 /// What a planted bug does; see planted.h.

@@ -99,6 +99,7 @@ std::string Replica::encode_state(const TableDefinition& definition) const {
   state.set_admission(admission_);
   to_wire(dropped_, *state.mutable_dropped());
   state.set_shared(shared_);
+  state.set_told_until_us(told_until_.time_since_epoch().count());
   return state.SerializeAsString();
 }
 
@@ -231,6 +232,7 @@ Result<bool> Replica::load_state(std::string_view bytes,
   admission_ = state.admission();
   dropped_ = from_wire(state.dropped());
   clock_ = state.clock();
+  told_until_ = Expiry(std::chrono::microseconds(state.told_until_us()));
   durable_line_ = path_.empty() ? 0 : path_.back().id;
   return true;
 }
@@ -299,6 +301,7 @@ Result<bool> Replica::load(const StoreImage& image, std::string_view table_name,
   });
   if (!read_rows) return read_rows.error();
   if (broken_row) return broken(table_name, "a delete");
+  expire(told_until_, SIZE_MAX, {});  // Told of by a process before this one.
   durable_ = seen_;
   meta_dirty_ |= dirty_keys_.size() != 0;
   reset_log();

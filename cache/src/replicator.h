@@ -287,7 +287,7 @@ class Replicator final : private ReplicaListener {
   [[nodiscard]] bool can_serve(const wire::CopyRequest& request) const;
   bool serve_range(RemoteCopy& copy, Wanted::Range& range);
   void receive_buckets(Now now, RemoteCopy& copy, const wire::CopyAnswer& answer);
-  void install(const BucketPart& part, const Vector& sender);
+  bool install(const BucketPart& part, const Vector& sender);
   void check_copied(Now now);
   void stop_copying(Now now);
 

@@ -345,11 +345,12 @@ void Replicator::receive_buckets(Now now, RemoteCopy& copy, const wire::CopyAnsw
     }
   }
   for (const std::string& bytes : answer.buckets()) {
-    if (!read_bucket(bytes, part_) || part_.number >= Table::buckets) {
+    if (!read_bucket(bytes, part_) || part_.number >= Table::buckets || !install(part_, sender)) {
       ++surroundings_.malformed;
-      continue;
+      detail_ = fmt::format("{} sent what cannot be read: the copy is begun anew",
+                            copy.member.name.text());
+      return stop_copying(now);
     }
-    install(part_, sender);
     if (!part_.last) continue;
     ++copying_->done_buckets;
     std::erase_if(copying_->outstanding, [&](std::uint32_t first) {
@@ -359,14 +360,19 @@ void Replicator::receive_buckets(Now now, RemoteCopy& copy, const wire::CopyAnsw
   ask_for_buckets(now, copy);
 }
 
-/// What is here of that bucket and does not stand in it goes, once its last part has come.
-void Replicator::install(const BucketPart& part, const Vector& sender) {
+/// What is here of that bucket and does not stand in it goes, once its last part has come.  False
+/// where a row cannot be read: without it this copy is none.
+bool Replicator::install(const BucketPart& part, const Vector& sender) {
   for (const BucketPart::Deleted& deleted : part.deletes) {
     replica_.install_delete(deleted.key, deleted.created, deleted.stamp);
   }
   replica_.expect(part.number, part.entries.size());
   std::size_t fresh = 0;
-  for (const auto& [key, row] : part.entries) fresh += replica_.install(key, row, sender) ? 1 : 0;
+  for (const auto& [key, row] : part.entries) {
+    const Replica::Installed installed = replica_.install(key, row, sender);
+    if (installed == Replica::Installed::unreadable) return false;
+    if (installed == Replica::Installed::fresh) ++fresh;
+  }
   const bool whole = part.last && !copying_->keys.contains(part.number);
   const bool nothing_else = whole && fresh == replica_.table().bucket_count(part.number);
   if (part.last && (part.same || nothing_else)) {
@@ -377,6 +383,7 @@ void Replicator::install(const BucketPart& part, const Vector& sender) {
     if (part.last) replica_.finish_bucket(part.number, keys, sender);
   }
   if (part.last) copying_->keys.erase(part.number);
+  return true;
 }
 
 /// All buckets are here, and all operations that their sender had when it read the last of them.

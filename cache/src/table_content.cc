@@ -401,7 +401,7 @@ void TableContent::expire(Timestamp at, std::size_t limit, const Table::Expired&
                           const Table::Expired& hidden) {
   constexpr std::size_t moves =
       4096;  // From level to level of the wheel, beside those that are due.
-  called_until_ = std::max(called_until_, at);
+  at = called_until_ = std::max(called_until_, at);
   std::size_t steps = limit > SIZE_MAX - moves ? SIZE_MAX : limit + moves;
   for (std::size_t called = 0; called < limit;) {
     TimerNode* due = wheel_.pop(at, steps);

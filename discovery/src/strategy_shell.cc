@@ -6,9 +6,9 @@
 #include <exception>
 #include <fstream>
 
-#include "clock.h"
 #include "dns/resolver.h"
 #include "http/http_client.h"
+#include "muster/discovery/clock.h"
 #include "muster/discovery/poller.h"
 #include "muster/discovery/port_mapper_client.h"
 #include "program_runner.h"
@@ -92,7 +92,7 @@ void StrategyShell::report(Pass pass) {
 
 asio::awaitable<void> StrategyShell::wake_loop() {
   while (true) {
-    timer_.expires_at(machine_->next_wake());
+    timer_.expires_at(timer_deadline(machine_->next_wake()));
     co_await timer_.async_wait(await_tuple);
     // An answer or a datagram cancels the wait so that it is armed anew.
     const Now now = read_clock();

@@ -7,7 +7,7 @@
 #include <random>
 #include <set>
 
-#include "clock.h"
+#include "muster/discovery/clock.h"
 #include "muster/discovery/settings.h"
 #include "strategy_shell.h"
 #include "task_group.h"
@@ -190,7 +190,8 @@ class Topologies::Shell : private TopologySink {
 
   /// Waits until something may have changed.
   struct Looker {
-    Looker(Shell& owner, Instant until) : shell(owner), timer(owner.executor_, until) {
+    Looker(Shell& owner, Instant until)
+        : shell(owner), timer(owner.executor_, timer_deadline(until)) {
       shell.lookers_.insert(&timer);
     }
     ~Looker() { shell.lookers_.erase(&timer); }
@@ -280,7 +281,7 @@ class Topologies::Shell : private TopologySink {
 
   asio::awaitable<void> wake_loop() {
     while (true) {
-      timer_.expires_at(machine_.next_wake());
+      timer_.expires_at(timer_deadline(machine_.next_wake()));
       co_await timer_.async_wait(await_tuple);
       const Now now = read_clock();
       if (alive_ && now.mono >= machine_.next_wake()) machine_.wake(now);

@@ -38,6 +38,7 @@ void SimNode::start(PeerSet contacts) {
   node::NodeOptions options = options_.node;
   options.name = name_;
   options.boot = {random_.next() | 1};
+  options.host_start = host_start_;
   options.advertised = {.name = name_, .address = "10.0.0.1", .port = 1};
   stage_.trace.say(stage_.agenda.now(), "{}: starts, boot {}", name_.text(),
                    to_string(options.boot));
@@ -102,6 +103,7 @@ SimNode::DurableUntil SimNode::crash(Crash kind, bool power) {
     state_ = {};
   }
   power ? stage_.network.power_off(host_) : stage_.network.stop(host_);
+  if (power) ++host_start_;
   ++life_;
   cache_.reset();
   wrapped_healer_.reset();

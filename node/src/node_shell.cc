@@ -8,22 +8,15 @@
 #include <cstdlib>
 #include <utility>
 
+#include "muster/discovery/clock.h"
+
 namespace muster::node {
-
-namespace {
-
-Now read_clocks() {
-  return {std::chrono::steady_clock::now(),
-          std::chrono::time_point_cast<Timestamp::duration>(std::chrono::system_clock::now())};
-}
-
-}  // namespace
 
 void Node::Impl::turn(const std::function<void(Now)>& work) {
   if (!machine_) return;
   if (in_turn_) return work(turn_);
   in_turn_ = true;
-  turn_ = read_clocks();
+  turn_ = read_clock();
   work(turn_);
   end_turn(turn_);
   in_turn_ = false;
@@ -52,7 +45,7 @@ void Node::Impl::end_turn(Now now) {
   if (machine_->left()) left_.set();
   if (const Instant next = machine_->next_wake(); next < armed_) {
     armed_ = next;
-    timer_.expires_at(next);
+    timer_.expires_at(timer_deadline(next));
   }
 }
 

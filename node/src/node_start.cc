@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // See node_shell.h.  This file: how a node begins and ends.
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -11,6 +12,8 @@
 #include <cstdlib>
 #include <utility>
 
+#include "file_io.h"
+#include "muster/discovery/clock.h"
 #include "node_shell.h"
 
 namespace muster::node {
@@ -26,6 +29,16 @@ std::uint64_t random_bits() {
   while (::getrandom(&bits, sizeof bits, 0) != sizeof bits || bits == 0) {
   }
   return bits;
+}
+
+/// Linux draws an id at each start of the computer; 0 where it cannot be read.
+std::uint64_t host_start() {
+  const FileDescriptor file(::open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
+  constexpr std::size_t longest = 64;
+  const auto text = file.valid() ? read_all(file, longest) : Result<std::string>(std::string());
+  std::uint32_t first_digits = 0;
+  if (text) std::from_chars(text->data(), text->data() + text->size(), first_digits, 16);
+  return first_digits;
 }
 
 std::uint16_t mapper_port_of(const NodeSettings& settings) {
@@ -151,6 +164,7 @@ void Node::Impl::make_machine(std::uint16_t port) {
   NodeOptions options;
   options.name = settings_.name;
   options.boot = BootId{random_bits()};
+  options.host_start = host_start();
   options.advertised = advertised_;
   options.probe_every = settings_.probe_every;
   options.silent_after = settings_.silent_after;
@@ -196,7 +210,7 @@ asio::awaitable<Result<void>> Node::Impl::start() {
   if (stopping_.happened() || started_) co_return bad_input("the node is stopping or started");
   started_ = true;
   calls_.begin();
-  timer_.expires_at(never);
+  timer_.expires_at(timer_deadline(never));
   turn([this](Now now) { machine_->start(now); });
   tasks_.spawn(run_timer());
   transport_->accept();
@@ -211,9 +225,9 @@ asio::awaitable<void> Node::Impl::run_timer() {
     (void)co_await timer_.async_wait(await_tuple);
     if (stopping_.happened()) break;
     // Cancelled: armed anew, for an earlier moment.
-    if (std::chrono::steady_clock::now() < armed_) continue;
+    if (read_mono() < armed_) continue;
     armed_ = never;
-    timer_.expires_at(never);
+    timer_.expires_at(timer_deadline(never));
     turn([this](Now now) {
       if (machine_->next_wake() <= now.mono) machine_->wake(now);
     });

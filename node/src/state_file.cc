@@ -45,12 +45,18 @@ std::string checksum(std::string_view bytes) {
   return digest;
 }
 
+std::int64_t nanoseconds(Instant at) {
+  return std::chrono::nanoseconds(at.time_since_epoch()).count();
+}
+
 std::string encode(const NodeState& state, const NodeName& name) {
   disk::State out;
   out.set_name(name.text());
   out.set_cluster(state.cluster);
   out.set_highest_ordinal(state.highest_ordinal);
-  out.set_clock_mark_us(state.clock_mark.time_since_epoch().count());
+  out.set_clock_mark_us(state.clock_mark.time.time_since_epoch().count());
+  out.set_clock_mark_mono_ns(nanoseconds(state.clock_mark.read_at));
+  out.set_host_start(state.clock_mark.host_start);
   for (const auto& [node, status] : state.membership.nodes) {
     disk::Known& known = *out.add_known();
     known.set_name(node.text());
@@ -71,7 +77,8 @@ Result<NodeState> decode(const disk::State& in) {
   NodeState state;
   state.cluster = in.cluster();
   state.highest_ordinal = in.highest_ordinal();
-  state.clock_mark = Timestamp(std::chrono::microseconds(in.clock_mark_us()));
+  state.clock_mark = {Timestamp(std::chrono::microseconds(in.clock_mark_us())),
+                      Instant(std::chrono::nanoseconds(in.clock_mark_mono_ns())), in.host_start()};
   for (const disk::Known& known : in.known()) {
     const auto name = NodeName::parse(known.name());
     if (!name) return name.error();

@@ -22,8 +22,8 @@
 #include <string>
 #include <thread>
 
-#include "clock.h"
 #include "libcluster_wire.h"
+#include "muster/discovery/clock.h"
 #include "muster/discovery/topologies.h"
 
 namespace {

@@ -213,5 +213,43 @@ TEST(CacheMachine, OperationsOfAnOlderBootComeFromMembersAndNeverFromThatBoot) {
   for (const char* name : {"a", "b", "c"}) EXPECT_EQ(world.local(name, "late"), "v") << name;
 }
 
+TEST(CacheMachine, WhatHasExpiredIsToldOncePerNodeAlsoAfterARestart) {
+  World world;
+  for (const char* name : {"a", "b"}) world.start(name);
+  world.settle();
+  world.put("a", "k", "v", 10s).value();
+  world.run(2s);
+  world.crash("b");  // So what is left of k is kept for it.
+  world.run(20s);
+  EXPECT_EQ(world.events("a", CacheEvent::Kind::expired), 1);
+  for (int restart = 0; restart < 2; ++restart) {
+    world.crash("a");
+    world.start("a");
+    world.settle();
+    EXPECT_EQ(world.status("a").entries, 1u);
+    EXPECT_EQ(world.events("a", CacheEvent::Kind::expired), 0);
+  }
+  world.start("b");
+  world.run(30s);
+  EXPECT_EQ(world.status("a").entries, 0u) << "and it is forgotten like any other";
+  EXPECT_EQ(world.status("b").entries, 0u);
+}
+
+TEST(CacheMachine, WhatExpiresWhileTheNodeIsDownIsToldWhenItReturns) {
+  World world;
+  for (const char* name : {"a", "b"}) world.start(name);
+  world.settle();
+  world.put("a", "k", "v", 3s).value();
+  world.run(1s);
+  for (const char* name : {"a", "b"}) world.crash(name);
+  world.run(5s);
+  for (const int times : {1, 0}) {
+    world.start("a");
+    world.settle();
+    EXPECT_EQ(world.events("a", CacheEvent::Kind::expired), times);
+    world.crash("a");
+  }
+}
+
 }  // namespace
 }  // namespace muster::cache::testing

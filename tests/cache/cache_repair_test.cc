@@ -79,5 +79,34 @@ TEST(CacheMachine, EntriesThatExpireOneAfterTheOtherAreNoDifference) {
   }
 }
 
+/// Of each message that carries this value's row, the marks before its stamp.
+void spoil_row_of(const std::string& value, std::string& message) {
+  constexpr std::size_t from_marks_to_value = 1 + 8 + 8 + 1;
+  const std::size_t at = message.find(value);
+  if (at != std::string::npos) message[at - from_marks_to_value] = '\x7f';
+}
+
+TEST(CacheMachine, AJoinerDoesWithoutNoRowThatItCannotRead) {
+  World world;
+  world.start("a");
+  world.settle();
+  for (int i = 0; i < 500; ++i) world.put("a", "key" + std::to_string(i), "v").value();
+  world.put("a", "victim", "needle").value();
+  int spoiled = 0;
+  world.mangle = [&](std::string& message) {
+    spoiled += message.find("needle") != std::string::npos ? 1 : 0;
+    spoil_row_of("needle", message);
+  };
+  world.start("b");
+  world.run(20s);
+  EXPECT_GT(spoiled, 1) << "it is asked for again";
+  EXPECT_NE(world.status("b").readiness, Readiness::ready);
+  EXPECT_THAT(world.status("b").detail, ::testing::HasSubstr("cannot be read"));
+  world.mangle = {};
+  world.run(20s);
+  EXPECT_EQ(world.status("b").readiness, Readiness::ready);
+  EXPECT_EQ(world.content("b"), world.content("a"));
+}
+
 }  // namespace
 }  // namespace muster::cache::testing

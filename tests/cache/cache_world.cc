@@ -248,7 +248,9 @@ void World::deliver(const Flying& message) {
   if (sender.boot != message.from_boot) return;
   if (message.call.empty()) {
     if (to->second->fabric->service == nullptr) return;
-    to->second->fabric->service->received(now_, sender, *message.payload);
+    std::string payload = *message.payload;
+    if (mangle) mangle(payload);
+    to->second->fabric->service->received(now_, sender, payload);
   } else {
     const auto handler = to->second->fabric->handlers.find(message.call);
     Result<std::string> reply = handler == to->second->fabric->handlers.end()

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <random>
@@ -103,6 +104,7 @@ class World {
   CacheOptions cache_options;
   std::map<std::string, Duration> skew;
   double drop = 0;  ///< Chance that an urgent message disappears (a broken fabric, to be robust).
+  std::function<void(std::string&)> mangle;  ///< Each message, on its way.
   std::size_t sent_messages = 0, sent_bytes = 0;
   using Way = std::pair<std::string, std::string>;  ///< From, to.
   std::map<Way, std::size_t> sent_on;

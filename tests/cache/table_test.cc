@@ -344,6 +344,21 @@ TEST(TableTest, ATouchThatComesBeforeItsCreateCountsOnceThatIsThere) {
   EXPECT_FALSE(table.get("k", start + seconds(60)));
 }
 
+TEST(TableTest, AClockThatIsBehindIsToldOfEachExpiryOnce) {
+  Table table({});
+  const auto ignored = [](std::string_view) {};
+  table.expire(start + seconds(60), SIZE_MAX, ignored);
+  for (std::uint64_t sequence : {1, 2}) {
+    table.put("k", {{node::BootId{1}, 0}, sequence},
+              {{sequence, node::BootId{1}}, 1, start + seconds(30), "v"});
+  }
+  int told = 0;
+  for (int times = 0; times < 3; ++times) {
+    table.expire(start, 100, [&](std::string_view) { ++told; });
+  }
+  EXPECT_EQ(told, 1);
+}
+
 TEST(TableTest, TheValueOfALostLineGivesWayToTheOneBefore) {
   Table table({});
   const Dot dot{{node::BootId{1}, 0}, 1};

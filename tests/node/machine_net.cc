@@ -14,6 +14,7 @@ std::size_t Net::add(const std::string& base, const std::function<void(NodeOptio
   host->options.advertised = {.name = host->options.name,
                               .address = "127.0.0.1",
                               .port = static_cast<std::uint16_t>(10000 + hosts_.size())};
+  host->options.host_start = 1;
   if (change) change(host->options);
   hosts_.push_back(std::move(host));
   return hosts_.size() - 1;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "muster/cache/cache.h"
+#include "muster/discovery/clock.h"
 #include "muster/node/node.h"
 
 namespace muster::unsplit {
@@ -74,7 +75,7 @@ class Unsplit::Impl : public std::enable_shared_from_this<Unsplit::Impl> {
     const Instant due = machine_.next_wake();
     if (stopped_ || (armed_ && due >= *armed_)) return;
     armed_ = due;
-    timer_.expires_at(due);  // Cancels the wait before it.
+    timer_.expires_at(timer_deadline(due));  // Cancels the wait before it.
     timer_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
       const auto self = weak.lock();
       if (error || !self || self->stopped_) return;

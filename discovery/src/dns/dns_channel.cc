@@ -13,7 +13,7 @@
 #include <cstring>
 #include <memory>
 
-#include "clock.h"
+#include "muster/discovery/clock.h"
 #include "task_group.h"
 
 namespace muster::discovery {

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <map>
 
-#include "clock.h"
 #include "dns/dns_channel.h"
+#include "muster/discovery/clock.h"
 
 namespace muster::discovery {
 namespace {

@@ -167,8 +167,8 @@ bool MembershipBook::merge(const KnownNode& news, BootId source) {
   return is_news;
 }
 
-void MembershipBook::mark_clock(Timestamp mark) {
-  if (mark <= state_.clock_mark) return;
+void MembershipBook::mark_clock(const ClockMark& mark) {
+  if (mark.time <= state_.clock_mark.time) return;
   state_.clock_mark = mark;
   unsaved_ = true;
 }

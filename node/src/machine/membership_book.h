@@ -33,7 +33,7 @@ class MembershipBook {
   [[nodiscard]] Membership::Status status(const NodeName& name) const;
   [[nodiscard]] bool admitted(const NodeName& name) const { return status(name).admitted(); }
   [[nodiscard]] std::uint32_t highest_ordinal() const { return state_.highest_ordinal; }
-  [[nodiscard]] Timestamp clock_mark() const { return state_.clock_mark; }
+  [[nodiscard]] const ClockMark& clock_mark() const { return state_.clock_mark; }
   /// Where it said its links are accepted; without address where that is unknown.
   [[nodiscard]] Peer reached(const NodeName& name) const;
   [[nodiscard]] bool struck_by_force(const NodeName& name) const;
@@ -48,7 +48,7 @@ class MembershipBook {
   void learn_address(const Peer& peer, Seniority of);
   /// Everything above for news from elsewhere; true when it was news.
   bool merge(const KnownNode& news, BootId source);
-  void mark_clock(Timestamp mark);
+  void mark_clock(const ClockMark& mark);
 
   /// More than half of the admitted are in `island`.
   [[nodiscard]] bool majority(const std::vector<Member>& island) const;

@@ -45,8 +45,18 @@ std::uint64_t NodeMachine::Impl::random() {  // splitmix64
   return z ^ (z >> 31);
 }
 
+/// What cluster time has been at most before this start: where the monotonic clock has run on since
+/// the mark it tells, whatever has become of the wall clock; else it is as late as it may be.
+Timestamp NodeMachine::Impl::not_before(Now now) const {
+  const ClockMark& mark = book_.clock_mark();
+  const bool ran_on = options_.host_start != 0 && options_.host_start == mark.host_start &&
+                      now.mono >= mark.read_at;
+  const Duration since = ran_on ? now.mono - mark.read_at : save_clock_every;
+  return mark.time + std::chrono::ceil<Timestamp::duration>(since);
+}
+
 void NodeMachine::Impl::start(Now now) {
-  clock_.start(now, book_.clock_mark());
+  clock_.start(now, not_before(now));
   entered_ = now.mono;
   founded_at_ = after(now.mono, options_.founds_after);
   enter(now);
@@ -199,7 +209,7 @@ void NodeMachine::Impl::wake_clock(Now now) {
   }
   if (now.mono >= save_clock_at_) {
     save_clock_at_ = now.mono + save_clock_every;
-    book_.mark_clock(clock_.at(now.mono));
+    book_.mark_clock({clock_.at(now.mono), now.mono, options_.host_start});
   }
 }
 

@@ -31,6 +31,7 @@ class NodeMachine::Impl {
   Impl(NodeOptions options, NodeState state, std::uint64_t seed, NodeEffects& effects);
 
   void start(Now now);
+  [[nodiscard]] Timestamp not_before(Now now) const;
   LinkId accepted(Now now, std::string_view remote);
   void opened(Now now, LinkId id);
   void received(Now now, LinkId id, std::string_view frame);

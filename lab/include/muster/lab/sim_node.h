@@ -178,6 +178,7 @@ class SimNode final : private Process,
 
   // Outlives a crash.
   node::NodeState state_;
+  std::uint64_t host_start_ = 1;
   SimDisk disk_;
   bool left_ = false;
   std::map<std::string, std::vector<unsplit::JournalEntry>> left_journals_;

@@ -30,11 +30,19 @@ struct LinkId {
   friend auto operator<=>(const LinkId&, const LinkId&) = default;
 };
 
+/// Cluster time is never again below this.
+struct ClockMark {
+  Timestamp time{};              ///< What it was ...
+  Instant read_at{};             ///< ... at this reading of the monotonic clock ...
+  std::uint64_t host_start = 0;  ///< ... of this start of the computer; 0 = not known.
+  friend bool operator==(const ClockMark&, const ClockMark&) = default;
+};
+
 /// What a node remembers over restarts; written whole, durable when persist() returns.
 struct NodeState {
   std::uint64_t cluster = 0;  ///< Cluster id; 0 = never met or founded one.
   std::uint32_t highest_ordinal = 0;
-  Timestamp clock_mark{};  ///< Cluster time is never again below this.
+  ClockMark clock_mark;
   Membership membership;
   PeerSet peers;  ///< Last known addresses, for a cold start.
 };
@@ -75,7 +83,9 @@ class NodeEffects {
 
 struct NodeOptions {
   NodeName name;
-  BootId boot;      ///< Drawn by the shell.
+  BootId boot;  ///< Drawn by the shell.
+  /// Tells starts of the computer apart, where the monotonic clock begins anew; 0 = not known.
+  std::uint64_t host_start = 0;
   Peer advertised;  ///< How others reach us: name, address, link port.
   Duration probe_every = std::chrono::milliseconds(250);
   Duration silent_after =
