@@ -157,6 +157,8 @@ void World::submit(NodeIndex node, std::vector<std::size_t> ids, cache::Write wr
     cache.write(at, table, write, {}, [this, ids](Now, Result<cache::Written> end) {
       for (const std::size_t id : ids) answered(id, end);
     });
+    for (const std::size_t id : ids)
+      if (history_.at(id).direct) history_.at(id).asked_on = line_of(node, table);
   });
 }
 

@@ -7,6 +7,18 @@
 
 namespace muster::lab {
 
+namespace {
+
+/// One that waits for long may be answered on another line than it was made on.
+bool share_a_line(const Operation& a, const Operation& b) {
+  const auto has = [&b](std::uint64_t line) {
+    return line != 0 && (line == b.line || line == b.asked_on);
+  };
+  return has(a.line) || has(a.asked_on);
+}
+
+}  // namespace
+
 Operation& History::add(Operation operation) {
   operation.id = operations_.size();
   by_key_[{operation.table, operation.key}].push_back(operation.id);
@@ -112,7 +124,7 @@ bool History::may_replace(const Operation& earlier, const Operation& later) {
   if (happened_before(earlier, later)) return true;
   // One that waits for others for long is applied all the while.
   if (earlier.node == later.node && earlier.life == later.life) return earlier.id < later.id;
-  return earlier.line != 0 && earlier.line == later.line && !happened_before(later, earlier);
+  return share_a_line(earlier, later) && !happened_before(later, earlier);
 }
 
 }  // namespace muster::lab

@@ -167,6 +167,7 @@ PeerSet World::contacts_of(NodeIndex index) const {
 
 void World::start(NodeIndex index) {
   if (nodes_[index]->up()) return;
+  if (was_forgotten(index) && !nodes_[index]->has_left()) count("a forgotten node starts again");
   started_[index] = disturbed_[index] = now();
   std::erase_if(linked_, [&](const auto& each) { return each.first.first == index; });
   sessions_.forget(index);

@@ -37,6 +37,15 @@ void crash(World& world, NodeIndex node, bool losses) {
   world.crash(node, kind, random.chance(0.3));
 }
 
+/// Rather one that is down: who is in touch with the others cannot be forgotten.
+void forget(World& world, NodeIndex by, NodeIndex otherwise) {
+  std::vector<NodeIndex> down;
+  for (NodeIndex index = 0; index < world.size(); ++index)
+    if (!world.node(index).up()) down.push_back(index);
+  const bool dead = !down.empty() && world.random().chance(0.7);
+  world.forget(by, dead ? world.random().pick(down) : otherwise);
+}
+
 /// Of the world that ran last.
 std::uint64_t last_hash = 0;
 
@@ -49,6 +58,7 @@ void add_up(World& world) {
               : each.applied        ? "not acknowledged in time"
                                     : "of no effect"];
     if (each.maybe_lost) ++tally()["may be lost"];
+    if (each.table != world.options().node.tables.front().name) ++tally()["in a second table"];
     if (each.again) ++tally()["put again"];
   }
   last_hash = world.trace().hash();
@@ -58,13 +68,13 @@ void add_up(World& world) {
 void special_fault(World& world, const Faults& faults, NodeIndex node, NodeIndex other) {
   Random& random = world.random();
   SimNode& at = world.node(node);
-  enum { back_up, restore, slow, broken, jump, drift, leave, forget };
+  enum { back_up, restore, slow, broken, jump, drift, leave, strike };
   std::vector<int> kinds;
   if (faults.backups) kinds.insert(kinds.end(), {back_up, restore});
   if (faults.disks) kinds.insert(kinds.end(), {slow, broken});
   if (faults.clocks) kinds.insert(kinds.end(), {jump, drift});
   if (faults.leaves) kinds.push_back(leave);
-  if (faults.forgets) kinds.push_back(forget);
+  if (faults.forgets) kinds.insert(kinds.end(), {strike, strike});
   switch (random.pick(kinds)) {
     case back_up:
       return at.back_up();
@@ -89,7 +99,7 @@ void special_fault(World& world, const Faults& faults, NodeIndex node, NodeIndex
       world.count("a node leaves");
       return world.leave(node);
     default:
-      return world.forget(node, other);
+      return forget(world, node, other);
   }
 }
 
@@ -134,13 +144,14 @@ void random_fault(World& world, const Faults& faults) {
 
 std::string described(const WorldOptions& options, const Faults& faults) {
   const cache::TableDefinition& table = options.node.tables.front();
-  return fmt::format("{} nodes, {}, {}, writes {}, durability {}, log of {} bytes;{}{}{}{}{}{}",
-                     options.nodes, to_string(table.on_split), to_string(table.storage),
-                     to_string(table.writes), to_string(table.durability),
-                     options.node.cache.log_bytes, faults.losses ? " losses" : "",
-                     faults.backups ? " backups" : "", faults.disks ? " disks" : "",
-                     faults.clocks ? " clocks" : "", faults.leaves ? " leaves" : "",
-                     faults.forgets ? " forgets" : "");
+  return fmt::format(
+      "{} nodes, {} tables, {}, {}, writes {}, durability {}, log of {} bytes;{}{}{}{}{}{}",
+      options.nodes, options.node.tables.size(), to_string(table.on_split),
+      to_string(table.storage), to_string(table.writes), to_string(table.durability),
+      options.node.cache.log_bytes, faults.losses ? " losses" : "",
+      faults.backups ? " backups" : "", faults.disks ? " disks" : "",
+      faults.clocks ? " clocks" : "", faults.leaves ? " leaves" : "",
+      faults.forgets ? " forgets" : "");
 }
 
 }  // namespace
@@ -169,7 +180,11 @@ std::string run_random_world(std::uint64_t seed, const WorldOptions& options, co
     world->network().skew(world->node(index).host(), random.between(-200ms, 200ms));
     if (random.chance(0.8)) world->start(index);
   }
-  drive(*world, faults.span, traffic);
+  for (const cache::TableDefinition& table : options.node.tables) {
+    Traffic of_table = traffic;
+    of_table.table = table.name;
+    drive(*world, faults.span, of_table);
+  }
   const bool faulty = seed % 8 != 0;
   for (const Instant end = after(world->now(), faults.span); world->now() < end;) {
     world->run_for(random.between(0ms, 3s));
@@ -181,12 +196,15 @@ std::string run_random_world(std::uint64_t seed, const WorldOptions& options, co
   return problems;
 }
 
-std::uint64_t hash_of_any_world(std::uint64_t seed, cache::OnSplit rule) {
-  static_cast<void>(run_any_world(seed, rule));
-  return last_hash;
-}
+namespace {
 
-std::string run_any_world(std::uint64_t seed, cache::OnSplit rule) {
+struct AnyWorld {
+  WorldOptions options;
+  Faults faults;
+  Traffic traffic;
+};
+
+AnyWorld any_world(std::uint64_t seed, cache::OnSplit rule) {
   Random random = Random(seed).split("any world");
   WorldOptions options = random_options(seed, rule);
   options.nodes = 2 + random.below(6);
@@ -194,8 +212,7 @@ std::string run_any_world(std::uint64_t seed, cache::OnSplit rule) {
                       .backups = random.chance(0.2),
                       .disks = random.chance(0.3),
                       .clocks = random.chance(0.3),
-                      .leaves = random.chance(0.3),
-                      .forgets = false};
+                      .leaves = random.chance(0.3)};
   // Once two of a ring have left, nobody may know of those between them.
   if (faults.leaves) options.contacts = WorldOptions::Contacts::all;
   if (faults.clocks) options.clock_tolerance = 4 * clock_off;
@@ -207,9 +224,41 @@ std::string run_any_world(std::uint64_t seed, cache::OnSplit rule) {
   if (random.chance(0.2)) options.node.cache.log_bytes = 2000;
   // (Not drawn from `random`: kept seeds stay what they are.)
   options.node.cache.copy_batch_bytes = seed % 3 == 0 ? 200 : 1000;
-  return run_random_world(
-      seed, options, faults,
-      {.gap = 30ms, .batches = 0.15, .brief = 0.3, .reads = 0.4, .takes = 0.05, .if_present = 0.1});
+  const Traffic traffic{
+      .gap = 30ms, .batches = 0.15, .brief = 0.3, .reads = 0.4, .takes = 0.05, .if_present = 0.1};
+  return {options, faults, traffic};
+}
+
+/// Stored in another way than the first.
+cache::TableDefinition second_table(Random& random, const cache::TableDefinition& first) {
+  using cache::Storage;
+  std::vector<Storage> others{Storage::ram_copies, Storage::disc_copies, Storage::disc_only_copies};
+  std::erase(others, first.storage);
+  cache::TableDefinition table = table_named("second", first.on_split);
+  table.storage = random.pick(others);
+  return table;
+}
+
+}  // namespace
+
+std::uint64_t hash_of_any_world(std::uint64_t seed, cache::OnSplit rule) {
+  static_cast<void>(run_any_world(seed, rule));
+  return last_hash;
+}
+
+std::string run_any_world(std::uint64_t seed, cache::OnSplit rule) {
+  AnyWorld any = any_world(seed, rule);
+  Random random = Random(seed).split("more of any world");
+  any.faults.forgets = random.chance(0.35);
+  if (any.faults.forgets) any.options.contacts = WorldOptions::Contacts::all;
+  auto& tables = any.options.node.tables;
+  if (random.chance(0.3)) tables.push_back(second_table(random, tables.front()));
+  return run_random_world(seed, any.options, any.faults, any.traffic);
+}
+
+std::string run_plain_world(std::uint64_t seed, cache::OnSplit rule) {
+  const AnyWorld any = any_world(seed, rule);
+  return run_random_world(seed, any.options, any.faults, any.traffic);
 }
 
 }  // namespace muster::lab

@@ -35,7 +35,9 @@ std::string run_random_world(std::uint64_t seed, const WorldOptions& options, co
                              const Traffic& traffic = {});
 /// Those that DESIGN.md promises to survive, chosen by the seed, with all that clients can do.
 std::string run_any_world(std::uint64_t seed, cache::OnSplit rule);
-/// The same, for the hash of all that happened in it.
+/// The same, but of one table, and no member is ever forgotten.
+std::string run_plain_world(std::uint64_t seed, cache::OnSplit rule);
+/// Of any world, the hash of all that happened in it.
 std::uint64_t hash_of_any_world(std::uint64_t seed, cache::OnSplit rule);
 
 }  // namespace muster::lab

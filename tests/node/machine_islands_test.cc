@@ -76,6 +76,45 @@ TEST(NodeIslands, APauseShorterThanTheDeadlineAccusesNobody) {
   }
 }
 
+/// Node 4 hears all, but nothing of what it says comes through to the others for so long, and for
+/// longer to node 0.
+void muffle(Net& net, Duration others, Duration first) {
+  net.run(std::chrono::microseconds(net.random(1'000'000)));
+  for (std::size_t i = 1; i < 4; ++i) net.stall(4, i, others);
+  net.stall(4, 0, first);
+}
+
+// The deadline of a silence that others confirm is 1.5 s, of one that the suspect contradicts
+// 2.5 s; the others hear nothing of it but the contradiction.
+TEST(NodeIslands, WhoeverContradictsASuspicionIsNotDown) {
+  for (std::uint64_t seed = 1; seed <= 100; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    Net net(seed);
+    start(net, 5);
+    muffle(net, 1s, 2200ms);
+    net.run(2100ms);
+    ASSERT_EQ(net[0].counters().suspicions, 1u);
+    net.run(5s);
+    for (std::size_t i = 0; i < 5; ++i) EXPECT_EQ(net.host(i).count(Kind::nodedown), 0);
+    EXPECT_TRUE(net.meshed());
+  }
+}
+
+TEST(NodeIslands, WhoseContradictionDoesNotComeThroughIsDown) {
+  for (std::uint64_t seed = 1; seed <= 100; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    Net net(seed);
+    start(net, 5);
+    muffle(net, 2200ms, 2200ms);
+    net.run(2100ms);
+    for (std::size_t i = 0; i < 4; ++i) {
+      ASSERT_EQ(net.host(i).count(Kind::nodedown, "e"), 1);
+      EXPECT_EQ(net.island(i).size(), 4u);
+    }
+    EXPECT_TRUE(net.run_until([&] { return net.meshed(); }, 14s));
+  }
+}
+
 TEST(NodeIslands, ANodeThatStoodStillAccusesNobody) {
   for (std::uint64_t seed = 1; seed <= 50; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);

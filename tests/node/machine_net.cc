@@ -136,6 +136,10 @@ void Net::separate(std::size_t a, std::size_t b, bool on) {
   block(b, a, on);
 }
 
+void Net::stall(std::size_t from, std::size_t to, Duration span) {
+  stalled_until_[{from, to}] = time_ + span;
+}
+
 void Net::pause(std::size_t index) { hosts_[index]->paused = true; }
 
 void Net::resume(std::size_t index) {
@@ -157,6 +161,9 @@ Duration Net::hop(Pipe& pipe, int from) {
     delay += tail ? doze : 2ms;
     if (tail) doze = std::min<Duration>(2 * doze, 60s);
   }
+  const auto stalled = stalled_until_.find({pipe.host[from], pipe.host[1 - from]});
+  if (stalled != stalled_until_.end() && stalled->second > time_)
+    delay = std::max(delay, stalled->second - time_);
   pipe.busy_until[from] = std::max(pipe.busy_until[from] + 1us, time_ + delay);
   return pipe.busy_until[from];
 }

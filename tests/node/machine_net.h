@@ -53,6 +53,8 @@ class Net {
   /// Frames from `from` to `to` vanish; dials between them hang.
   void block(std::size_t from, std::size_t to, bool on = true);
   void separate(std::size_t a, std::size_t b, bool on = true);
+  /// For so long frames from `from` to `to` do not arrive, then all of them do.
+  void stall(std::size_t from, std::size_t to, Duration span);
   void pause(std::size_t host);
   void resume(std::size_t host);
   void rearm(std::size_t host);
@@ -104,6 +106,7 @@ class Net {
   std::set<std::shared_ptr<Pipe>> pipes_;
   std::map<std::pair<std::size_t, LinkId>, std::pair<std::shared_ptr<Pipe>, int>> ends_;
   std::set<std::pair<std::size_t, std::size_t>> blocked_;
+  std::map<std::pair<std::size_t, std::size_t>, Duration> stalled_until_;
   std::uint64_t checks_ = 0;
   double loss_ = 0;
 };

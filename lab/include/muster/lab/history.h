@@ -38,7 +38,8 @@ struct Operation {
   bool acknowledged = false;
   bool unknown = false;  ///< Passed on, and not answered: it may be applied even after that.
   std::string error;
-  std::uint64_t line = 0;  ///< Of the node as it answered; 0: another answered, or it had none.
+  std::uint64_t line = 0;      ///< Of the node as it answered; 0: another answered, or it had none.
+  std::uint64_t asked_on = 0;  ///< The same, as it was asked.
   /// Who has it, as far as anybody was told, and since when at the latest; crashes strike off.
   std::map<NodeIndex, Instant> holders;
   /// To whom the only holder handed it when it left, and when; crashes strike off.
