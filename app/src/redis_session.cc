@@ -12,6 +12,11 @@ namespace {
 
 char capital(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; }
 
+const char* kind_of(const Error& error) {
+  if (error.code == std::errc::timed_out) return "NOREPLICAS ";
+  return error.code == std::errc::resource_unavailable_try_again ? "LOADING " : "ERR ";
+}
+
 }  // namespace
 
 std::string shown(std::string_view bytes, std::size_t most) {
@@ -267,10 +272,7 @@ void RedisSession::written(Ticket ticket, Outcome outcome, std::string_view prep
                            const Result<cache::Written>& result) {
   answer(ticket, [&](RespReply& out) {
     if (!result) {
-      const bool unknown = result.error().code == std::errc::timed_out;
-      const bool ready = service_.store.readable(table_);
-      const char* kind = unknown ? "NOREPLICAS " : ready ? "ERR " : "LOADING ";
-      return out.error(kind + shown(result.error().text(), 400));
+      return out.error(kind_of(result.error()) + shown(result.error().text(), 400));
     }
     if (result->applied && !result->acknowledged) {
       std::string holders;

@@ -332,7 +332,7 @@ class Replicator final : private ReplicaListener {
   void answer_write(Now now, const node::Member& from, const wire::Ask& ask);
   void answer_take(Now now, const node::Member& from, const wire::Ask& ask, const Key& key,
                    const WriteOptions& options);
-  void refuse(BootId to, const wire::Ask& ask, const std::string& why);
+  void refuse(BootId to, const wire::Ask& ask, const Error& why);
   void expire_asked(Now now);
   [[nodiscard]] std::optional<BootId> ready_member() const;
 

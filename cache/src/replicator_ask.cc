@@ -23,20 +23,21 @@ constexpr Duration write_within = std::chrono::seconds(2);
 /// Of the time for a write at most so much is left for the way to whoever is asked and back.
 constexpr Duration way_max = std::chrono::milliseconds(100);
 
+/// Of this moment, not of the question.
+Error try_again(std::string why) {
+  return {make_error_code(boost::system::errc::resource_unavailable_try_again), std::move(why)};
+}
 Error not_ready(const std::string& table) {
-  return {
-      make_error_code(boost::system::errc::resource_unavailable_try_again),
-      fmt::format("table {} is not ready on this node, and no ready member is connected", table)};
+  return try_again(
+      fmt::format("table {} is not ready on this node, and no ready member is connected", table));
 }
 Error too_much(const std::string& table, const std::string& node) {
-  return {make_error_code(boost::system::errc::resource_unavailable_try_again),
-          fmt::format("table {}: too much is under way to {}, which has the table; try again",
-                      table, node)};
+  return try_again(fmt::format(
+      "table {}: too much is under way to {}, which has the table; try again", table, node));
 }
 Error too_much(const std::string& table) {
-  return {
-      make_error_code(boost::system::errc::resource_unavailable_try_again),
-      fmt::format("table {} is not ready on this node, and too much is asked of others", table)};
+  return try_again(
+      fmt::format("table {} is not ready on this node, and too much is asked of others", table));
 }
 /// A question that left this node and was not answered in time, or whose link broke.
 Error not_answered(const std::string& table, const NodeName& asked, bool writes) {
@@ -47,6 +48,14 @@ Error not_answered(const std::string& table, const NodeName& asked, bool writes)
                  : fmt::format("table {} is not ready on this node, and {}, asked instead, has not "
                                "answered",
                                table, asked.text())};
+}
+void encode_error(const Error& error, wire::Answer& reply) {
+  const bool passes = error.code == boost::system::errc::resource_unavailable_try_again;
+  reply.set_error(passes ? error.detail : error.text());
+  reply.set_try_again(passes);
+}
+Error error_in(const wire::Answer& reply) {
+  return reply.try_again() ? try_again(reply.error()) : bad_input(reply.error());
 }
 bool writes(const wire::Ask& question) {
   return question.kind() == wire::Ask::WRITE || question.kind() == wire::Ask::TOUCH ||
@@ -207,11 +216,7 @@ void Replicator::proxy(Now now, wire::Ask& question, Duration deadline,
   ask(now, *member, question, deadline,
       [unanswered, done = std::move(done)](Now at, const wire::Answer* reply) {
         if (reply == nullptr) return done(at, unanswered);
-        if (!reply->error().empty()) {
-          return done(at,
-                      Error{make_error_code(boost::system::errc::resource_unavailable_try_again),
-                            reply->error()});
-        }
+        if (!reply->error().empty()) return done(at, error_in(*reply));
         done(at, reply);
       });
 }
@@ -315,7 +320,7 @@ void Replicator::receive_ask(Now now, const node::Member& from, const wire::Ask&
   Wanted& wanted = copy_of(from.boot)->wanted;
   const std::size_t bytes = question.ByteSizeLong();
   if (wanted.question_bytes + bytes > question_bytes_max || wanted.questions.size() >= asked_max) {
-    return refuse(from.boot, question, "too many questions wait to be answered; try again");
+    return refuse(from.boot, question, try_again("too many questions wait to be answered"));
   }
   wanted.question_bytes += bytes;
   wanted.questions.push_back({question, now.mono + read_within});
@@ -326,15 +331,15 @@ void Replicator::answer_question(Now now, const node::Member& from, const wire::
   reads ? answer_read(now, from, question) : answer_write(now, from, question);
 }
 
-void Replicator::refuse(BootId to, const wire::Ask& question, const std::string& why) {
+void Replicator::refuse(BootId to, const wire::Ask& question, const Error& why) {
   wire::Answer reply;
   reply.set_id(question.id());
-  reply.set_error(why);
+  encode_error(why, reply);
   answer(to, reply);
 }
 
 void Replicator::answer_read(Now now, const node::Member& from, const wire::Ask& question) {
-  if (readiness_ != Readiness::ready) return refuse(from.boot, question, "not ready");
+  if (readiness_ != Readiness::ready) return refuse(from.boot, question, try_again("not ready"));
   wire::Answer reply;
   reply.set_id(question.id());
   if (question.kind() == wire::Ask::GET) {
@@ -370,22 +375,24 @@ void Replicator::answer_read(Now now, const node::Member& from, const wire::Ask&
 }
 
 void Replicator::answer_write(Now now, const node::Member& from, const wire::Ask& question) {
-  if (readiness_ != Readiness::ready) return refuse(from.boot, question, "not ready");
+  if (readiness_ != Readiness::ready) return refuse(from.boot, question, try_again("not ready"));
   const auto written = [this, to = from.boot, id = question.id()](Now, Result<Written> result) {
     wire::Answer reply;
     reply.set_id(id);
-    result ? encode_written(*result, reply) : reply.set_error(result.error().text());
+    result ? encode_written(*result, reply) : encode_error(result.error(), reply);
     answer(to, reply);
   };
   WriteOptions options;
-  if (!decode(question, options)) return refuse(from.boot, question, "malformed options");
+  if (!decode(question, options))
+    return refuse(from.boot, question, bad_input("malformed options"));
   if (question.kind() == wire::Ask::WRITE) {
     Write decoded;
-    if (!decode(question, decoded)) return refuse(from.boot, question, "malformed write");
+    if (!decode(question, decoded))
+      return refuse(from.boot, question, bad_input("malformed write"));
     return write(now, std::move(decoded), options, written);
   }
   auto key = Key::decode(question.key());
-  if (!key || !key->valid()) return refuse(from.boot, question, "malformed key");
+  if (!key || !key->valid()) return refuse(from.boot, question, bad_input("malformed key"));
   if (question.kind() == wire::Ask::TAKE) return answer_take(now, from, question, *key, options);
   touch(now, *key, ttl_of(question.has_ttl_us(), question.ttl_us()), options, written);
 }
@@ -404,7 +411,7 @@ void Replicator::answer_take(Now now, const node::Member& from, const wire::Ask&
          wire::Answer reply;
          reply.set_id(id);
          if (!taken) {
-           reply.set_error(taken.error().text());
+           encode_error(taken.error(), reply);
          } else {
            encode_written(taken->written, reply);
            if (taken->value) reply.add_found()->set_value(*taken->value);

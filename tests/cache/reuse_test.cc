@@ -43,6 +43,22 @@ TEST(Reuse, ADeletedKeyRefusesPutsOnEveryNodeAndOthersDoNot) {
   }
 }
 
+TEST(Reuse, WhoAsksForANodeThatIsNotReadyIsToldThatTryingAgainDoesNotHelp) {
+  World world;
+  start(world, {"a", "b"});
+  ASSERT_TRUE(world.put("a", "alice", "in"));
+  ASSERT_TRUE(world.erase("b", "alice"));
+  world.settle();
+  std::vector<TableDefinition> elsewhere = never_reused();
+  elsewhere.front().copies = {NodeName::parse("a@host").value(), NodeName::parse("b@host").value()};
+  world.start("c", elsewhere);
+  world.settle();
+  ASSERT_TRUE(world.put("c", "bob", "in"));
+  const Result<Written> refused = world.put("c", "alice", "again");
+  EXPECT_NE(error_of(refused).find("reuse: never"), std::string::npos);
+  EXPECT_EQ(refused.error().code, boost::system::errc::invalid_argument);
+}
+
 TEST(Reuse, ABatchWithADeletedKeyPutsNothing) {
   World world;
   start(world, {"a"});
