@@ -7,8 +7,6 @@
 
 #include <algorithm>
 
-#include "planted.h"
-
 namespace muster::lab {
 
 using cache::BootId;
@@ -21,10 +19,6 @@ namespace {
 
 constexpr std::int64_t millisecond = 1000;
 constexpr std::int64_t slow_pace = 140;  // clocks then differ by almost 1 s, as they may
-
-std::string name(const Dot& dot) {
-  return fmt::format("{}.{}.{}", dot.origin.boot.value, dot.origin.number, dot.sequence);
-}
 
 }  // namespace
 
@@ -93,6 +87,10 @@ std::unique_ptr<cache::Replica> Schedule::make_replica(Copy& copy) {
   return std::make_unique<cache::Replica>(
       cache::Replica::Options{.boot = copy.boot, .log_bytes = log_bytes_, .stores = true},
       pool_.take(), copy);
+}
+
+std::string Schedule::name(const Dot& dot) {
+  return fmt::format("{}.{}.{}", dot.origin.boot.value, dot.origin.number, dot.sequence);
 }
 
 void Schedule::say(const std::string& line) {
@@ -330,6 +328,8 @@ Schedule::Report Schedule::report(const Copy& copy, std::uint64_t version) const
   report.version = version;
   report.seen = copy.replica->covered();
   report.durable = copy.replica->durable();
+  report.pruned = copy.replica->pruned();
+  report.compares = copy.copying && !copy.copying->twins;
   report.clock_us = static_cast<std::uint64_t>(clock(copy).time_since_epoch().count());
   report.ready = copy.ready;
   report.boots = copy.boots;
@@ -342,22 +342,32 @@ void Schedule::pull(std::size_t a, std::size_t b, std::size_t most) {
   if (!theirs.ready || theirs.replica->copying()) return;
   if (mine.copying && mine.copying->sponsor != b) return;
   if (!mine.ready && !mine.copying) return start_copying(a, b);
-  Vector wanted = theirs.replica->seen();
-  for (const Vector::Entry& entry : Vector(wanted))
-    if (entry.first.boot == mine.boot) wanted.erase(entry.first);
-  if (mine.replica->seen().covers(wanted)) return;
-  if (!theirs.replica->log().reaches(mine.replica->seen(), wanted)) {
+  const Vector wanted = owed(mine, theirs);
+  const bool tells_pruned =
+      theirs.replica->knows_what_was_pruned(mine.replica->seen(), mine.replica->pruned());
+  if (tells_pruned && mine.replica->seen().covers(wanted))
+    return mine.replica->adopt_pruned(theirs.replica->pruned());
+  if (!tells_pruned || !theirs.replica->log().reaches(mine.replica->seen(), wanted)) {
     if (!mine.copying) start_copying(a, b);
     return;
   }
   ++counts_.deltas;
   std::vector<std::string> operations;
   theirs.replica->log().visit_missing(mine.replica->seen(), [&](const Dot& dot, auto encoded) {
-    if (dot.origin.boot != mine.boot) operations.emplace_back(encoded);
+    if (wanted.covers(dot)) operations.emplace_back(encoded);
     return operations.size() < most;
   });
   say(fmt::format("n{} takes {} operations from n{}", a, operations.size(), b));
   for (const std::string& encoded : operations) mine.replica->receive(encoded, clock(mine));
+}
+
+Vector Schedule::owed(const Copy& mine, const Copy& theirs) const {
+  Vector wanted;
+  for (const auto& [id, sequence] : theirs.replica->seen()) {
+    const bool pruned = mine.replica->has_pruned(theirs.replica->origins().at(id));
+    if (id.boot != mine.boot && !pruned) wanted.set(id, sequence);
+  }
+  return wanted;
 }
 
 void Schedule::start_copying(std::size_t a, std::size_t b) {
@@ -377,7 +387,11 @@ void Schedule::start_copying(std::size_t a, std::size_t b) {
   if (!anew)
     twins ? mine.replica->start_repair(vector, origins)
           : mine.replica->start_compare(vector, origins);
-  mine.copying = Copying{.sponsor = b, .sponsor_boot = theirs.boot};
+  mine.copying = Copying{.sponsor = b,
+                         .sponsor_boot = theirs.boot,
+                         .twins = twins && !anew,
+                         .end = {},
+                         .pruned = theirs.replica->pruned()};
   mine.ready ? ++counts_.copies : ++counts_.joins;
   say(fmt::format("n{} {} n{}", a, anew ? "joins" : "compares itself with", b));
 }
@@ -392,8 +406,12 @@ void Schedule::copy_bucket(std::size_t a) {
   if (copying.next_bucket == buckets_.size()) return end_copying(a);
   const std::uint32_t bucket = buckets_[copying.next_bucket++];
   const cache::Replica& source = *theirs.replica;
-  const Vector sender = source.covered();
+  Vector sender = source.covered();
   copying.end.raise(sender);
+  for (const auto& [id, sequence] : mine.replica->seen()) {  // what it has pruned it had in full
+    const cache::Origin& origin = mine.replica->origins().at(id);
+    if (!sender.contains(id) && begun_by(copying.pruned, origin)) sender.set(id, sequence);
+  }
   const bool same =
       source.table().bucket_digest(bucket) == mine.replica->table().bucket_digest(bucket);
   source.deletes().visit_bucket(bucket, [&](const cache::Deletes::Id& id, const Stamp& stamp) {
@@ -415,11 +433,12 @@ void Schedule::copy_bucket(std::size_t a) {
 
 void Schedule::end_copying(std::size_t a) {
   Copy& mine = *copies_[a];
-  Vector needed = mine.copying->end;
-  for (const Vector::Entry& entry : Vector(needed))
-    if (entry.first.boot == mine.boot) needed.erase(entry.first);
+  Vector needed;
+  for (const auto& [id, sequence] : mine.copying->end)
+    if (id.boot != mine.boot && !mine.replica->has_pruned(origin_of(id))) needed.set(id, sequence);
   if (!mine.replica->seen().covers(needed)) return pull(a, mine.copying->sponsor, SIZE_MAX);
   mine.replica->finish_copy();
+  mine.replica->adopt_pruned(mine.copying->pruned);
   mine.copying.reset();
   mine.ready = true;
   say(fmt::format("n{} has copied", a));
@@ -431,49 +450,6 @@ void Schedule::stop_copying(std::size_t a) {
   mine.copying.reset();
   if (mine.replica->copying() && !mine.replica->from_nothing()) mine.replica->abandon_copy(end);
   say(fmt::format("n{} stops copying", a));
-}
-
-// ---- forgetting
-
-std::optional<Stamp> Schedule::settled(std::size_t a) const {
-  namespace planted = cache::planted;
-  using planted::Bug;
-  const Copy& mine = *copies_[a];
-  std::vector<Report> reports = mine.heard;
-  reports[a] = report(mine, 1);
-  Vector top;
-  std::uint64_t bound = ~std::uint64_t{0};
-  for (const Report& each : reports) {
-    if (each.version == 0 || !each.ready || each.boots != mine.boots) return std::nullopt;
-    top.raise(each.seen);
-    bound = std::min(bound, each.clock_us - 1);
-  }
-  for (const auto& [id, sequence] : top) {
-    std::uint64_t low = sequence;
-    for (const Report& each : reports) {
-      const Vector& covered = each.durable;
-      low = std::min(low, covered.at(id));
-    }
-    if (low == sequence || planted::has(Bug::settled_from_clocks)) continue;
-    const std::uint64_t stamp =
-        low == 0 ? history_.at(id).front().stamp.time - 1 : history_.at(id).at(low - 1).stamp.time;
-    bound = std::min(bound, stamp);
-  }
-  return Stamp{bound, BootId{~std::uint64_t{0}}};
-}
-
-void Schedule::forget(std::size_t a) {
-  Copy& mine = *copies_[a];
-  if (!mine.ready || mine.replica->copying()) return;
-  const auto bound = settled(a);
-  if (!bound) return;
-  ++counts_.forgotten;
-  say(fmt::format("n{} forgets up to {}", a, bound->time % 3'600'000'000));
-  std::int64_t latest = 0;
-  for (const Report& each : mine.heard) {
-    latest = std::max(latest, static_cast<std::int64_t>(each.clock_us));
-  }
-  mine.replica->forget(*bound, Timestamp(std::chrono::microseconds(latest)), 1000);
 }
 
 }  // namespace muster::lab

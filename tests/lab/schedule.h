@@ -11,7 +11,9 @@
 //
 // Two phases: steps, then everybody is up and exchanges until nothing moves.  Then: all copies are
 // equal; of what is on any of them nothing that was deleted is live, and nothing that counts is
-// missing; and when time has passed, nothing is kept for those who might have needed it.
+// missing; and when time has passed, nothing is kept for those who might have needed it.  In
+// orderly schedules no disk loses anything: there every copy covers every operation, and origins
+// that are over are pruned.
 #pragma once
 
 #include <cstdint>
@@ -45,7 +47,7 @@ class Schedule {
  public:
   struct Counts {
     std::uint64_t operations = 0, packets = 0, deltas = 0, copies = 0, joins = 0, crashes = 0,
-                  losses = 0, forgotten = 0, repairs = 0;
+                  losses = 0, forgotten = 0, pruned = 0, repairs = 0;
   };
 
   Schedule(std::uint64_t seed, TablePool& pool, bool tells);
@@ -73,15 +75,19 @@ class Schedule {
   struct Report {
     std::uint64_t version = 0;
     cache::Vector seen, durable;
+    cache::Pruned pruned;
     std::uint64_t clock_us = 0;
     bool ready = false;
+    bool compares = false;  ///< And is no twin: it is not counted where origins are pruned.
     std::vector<cache::BootId> boots;
   };
   struct Copying {
     std::size_t sponsor = 0;
     cache::BootId sponsor_boot;
+    bool twins = false;
     std::size_t next_bucket = 0;
     cache::Vector end;
+    cache::Pruned pruned;  ///< By the sponsor when it began.
   };
   struct Copy final : cache::ReplicaListener {
     void applied(const cache::Operation& operation, std::string_view encoded) override;
@@ -127,15 +133,29 @@ class Schedule {
   void copy_bucket(std::size_t a);
   void end_copying(std::size_t a);
   void stop_copying(std::size_t a);
+  [[nodiscard]] cache::Vector owed(const Copy& mine, const Copy& theirs) const;
+
+  // What is settled (schedule_settle.cc).
   void forget(std::size_t a);
+  void prune(std::size_t a, const cache::Stamp& bound);
+  [[nodiscard]] std::vector<Report> reports(std::size_t a) const;
   [[nodiscard]] std::optional<cache::Stamp> settled(std::size_t a) const;
+  [[nodiscard]] bool over(const cache::Dot& last, const std::vector<Report>& all) const;
+  [[nodiscard]] cache::Origin origin_of(const cache::OriginId& id) const;
+  /// All of an origin that is absent, where that says that it was pruned.
+  [[nodiscard]] std::uint64_t covered_of(const cache::OriginId& id, const cache::Vector& vector,
+                                         const cache::Pruned& pruned) const;
+  [[nodiscard]] bool covers(const Copy& copy, const cache::Vector& vector) const;
+  [[nodiscard]] bool covers(const Copy& copy, const cache::Dot& dot) const;
   [[nodiscard]] Report report(const Copy& copy, std::uint64_t version) const;
 
   // The end.
   void quiet();
   void exchange();
   [[nodiscard]] bool equal() const;
+  [[nodiscard]] bool same_vectors(const Copy& a, const Copy& b) const;
   void repair();
+  void check_all_covered();
   void check_contents();
   void check_memory();
   [[nodiscard]] std::string visible(const Copy& copy, cache::Expiry at) const;
@@ -143,6 +163,7 @@ class Schedule {
   [[nodiscard]] bool linked(std::size_t a, std::size_t b) const;
   [[nodiscard]] Timestamp clock(const Copy& copy) const;
   [[nodiscard]] const Made& made(const cache::Dot& dot) const;
+  [[nodiscard]] static std::string name(const cache::Dot& dot);
   [[nodiscard]] std::string random_key();
   std::unique_ptr<cache::Replica> make_replica(Copy& copy);
   void say(const std::string& line);

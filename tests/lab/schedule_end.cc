@@ -37,8 +37,10 @@ void Schedule::quiet() {
   std::fill(island_.begin(), island_.end(), 0);
   for (std::size_t index = 0; index < copies_.size(); ++index)
     if (!copies_[index]->up) restart(index);
-  if (std::none_of(copies_.begin(), copies_.end(), [](const auto& each) { return each->ready; }))
+  if (std::none_of(copies_.begin(), copies_.end(), [](const auto& each) { return each->ready; })) {
+    if (!lossy_) problem("nobody is ready, although no disk lost anything");
     return;  // nobody is left who had anything
+  }
   while (!air_.empty()) deliver();
   constexpr std::size_t most = 40;
   for (std::size_t round = 0; round < most && !equal(); ++round) exchange();
@@ -46,17 +48,32 @@ void Schedule::quiet() {
   for (std::size_t index = 0; index < copies_.size(); ++index) {
     const Copy& copy = *copies_[index];
     if (!copy.ready || copy.copying) return problem(fmt::format("n{} never gets ready", index));
-    if (!(copy.replica->seen() == copies_[0]->replica->seen()))
+    if (!same_vectors(copy, *copies_[0]))
       return problem(fmt::format("the vectors of n0 and n{} stay different", index));
     copy.replica->check_invariants();
   }
+  if (!lossy_) check_all_covered();
   check_contents();
   if (problems_.empty()) check_memory();
 }
 
+/// But for what one of them has pruned.
+bool Schedule::same_vectors(const Copy& a, const Copy& b) const {
+  return covers(a, b.replica->seen()) && covers(b, a.replica->seen());
+}
+
+/// No disk lost anything, so no copy lacks anything.
+void Schedule::check_all_covered() {
+  for (std::size_t index = 0; index < copies_.size(); ++index)
+    for (const auto& [origin, operations] : history_)
+      if (!covers(*copies_[index], operations.back().dot))
+        problem(fmt::format("n{} lacks {} of {}", index, name(operations.back().dot),
+                            operations.back().key));
+}
+
 bool Schedule::equal() const {
   return std::all_of(copies_.begin(), copies_.end(), [this](const auto& copy) {
-    return copy->ready && !copy->copying && copy->replica->seen() == copies_[0]->replica->seen();
+    return copy->ready && !copy->copying && same_vectors(*copy, *copies_[0]);
   });
 }
 
@@ -137,7 +154,7 @@ void Schedule::check_contents() {
   std::map<Dot, Known> known;
   for (const auto& [origin, operations] : history_)
     for (const Made& each : operations) {
-      const bool survived = first.seen().covers(each.dot);
+      const bool survived = covers(*copies_[0], each.dot);
       for (const Dot& dead : each.kills)
         (survived ? known[dead].killed : known[dead].maybe_killed) = true;
       if (each.kind == 'D') continue;
@@ -159,7 +176,7 @@ void Schedule::check_contents() {
                             key));
   for (const auto& [origin, operations] : history_)
     for (const Made& each : operations) {
-      if (each.kind != 'P' || !first.seen().covers(each.dot)) continue;
+      if (each.kind != 'P' || !covers(*copies_[0], each.dot)) continue;
       const Known& of = known[each.created];
       if (of.killed || of.maybe_killed || each.stamp < of.maybe_newest) continue;
       if (each.stamp < of.newest_put || of.expiry <= at || of.newest < of.maybe_newest) continue;
@@ -187,6 +204,12 @@ void Schedule::check_memory() {
       for (const cache::Incarnation& each : replica.table().incarnations(key))
         if (!each.live(clock(*copies_[index])))
           problem(fmt::format("n{} keeps a husk of {} for ever", index, key));
+    for (const auto& [id, sequence] : replica.seen()) {
+      const bool lives = std::any_of(copies_.begin(), copies_.end(),
+                                     [&](const auto& copy) { return copy->boot == id.boot; });
+      if (!lossy_ && !lives)
+        problem(fmt::format("n{} keeps the origin of {} for ever", index, name({id, sequence})));
+    }
   }
 }
 

@@ -30,13 +30,18 @@ TEST(Schedules, ADeleteHoldsAndNothingElseIsLostInWhateverOrder) {
         all.crashes += counts.crashes;
         all.losses += counts.losses;
         all.forgotten += counts.forgotten;
+        all.pruned += counts.pruned;
         all.repairs += counts.repairs;
       },
       "MUSTER_SCHEDULES");
   std::cout << all.operations << " operations, " << all.packets << " packets, " << all.deltas
             << " deltas, " << all.copies << " comparisons, " << all.joins << " joins, "
             << all.crashes << " crashes (" << all.losses << " with a loss), " << all.forgotten
-            << " times forgotten, " << all.repairs << " repairs\n";
+            << " times forgotten, " << all.pruned << " origins pruned, " << all.repairs
+            << " repairs\n";
+  if (!replaying()) {
+    EXPECT_GT(all.pruned, 0U);
+  }
 }
 
 }  // namespace
