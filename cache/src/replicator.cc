@@ -148,6 +148,7 @@ void Replicator::connected(Now now, const node::Member& peer) {
   if (hosted_) {
     note_dropped();
     fill_report(now, *control(copy).mutable_report());
+    ++report_version_;
   }
   if (wants_sponsor()) look_for_sponsor(now);
 }
@@ -279,7 +280,7 @@ void Replicator::progress(Now now) {
     if (!in_view(boot) || !counts || copy.apart || copy.lagging) continue;
     if (copy.met && relate(replica_.path(), copy.path) == Relation::equal && lacks(copy)) return;
     if (now.mono - almost_since_ > echo_wait) continue;
-    if (!copy.waits_for.contains(self())) return;
+    if (copy.waits_since < almost_report_) return;
   }
   const bool alone = view_.size() <= 1;
   if (!alone) replica_.set_admission(own_admissions());  // the others took it as it came back
@@ -295,6 +296,7 @@ void Replicator::begin_almost(Now now) {
   if (almost_) return;
   almost_ = true;
   almost_since_ = now.mono;
+  almost_report_ = report_version_ + 1;
   announce();
 }
 

@@ -202,6 +202,7 @@ class Replicator final : private ReplicaListener {
   void tidy();
   [[nodiscard]] std::uint64_t membership_hash() const;
   [[nodiscard]] std::set<BootId> sync_set() const;
+  [[nodiscard]] std::uint64_t waits_for_us_since(const wire::Report& report) const;
   [[nodiscard]] bool must_have(BootId boot, const RemoteCopy& copy) const;  ///< Of the sync set.
 
   // replicator_write.cc: clients
@@ -347,6 +348,8 @@ class Replicator final : private ReplicaListener {
   Readiness readiness_ = Readiness::starting;
   std::string detail_;
   bool loaded_ = false, almost_ = false, started_ = false;
+  /// The first report that says so: who waits for us by an older one will hear that we were not.
+  std::uint64_t almost_report_ = 0;
   bool joined_ = false;  // to be told once it is ready
   Instant almost_since_{}, start_deadline_ = never, alone_deadline_ = never;
   bool admitted_on_line_ = true;  // after following: somebody on the line has named us a member

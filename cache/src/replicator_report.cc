@@ -40,7 +40,10 @@ void Replicator::fill_report(Now now, wire::Report& report) const {
   to_wire(replica_.covered(), replica_.origins(), *report.mutable_seen());
   report.set_has_durable(replica_.stores());
   if (replica_.stores()) to_wire(replica_.durable(), *report.mutable_durable());
-  to_wire(sync_set(), *report.mutable_waits_for());
+  for (const BootId boot : sync_set()) {
+    report.add_waits_for(boot.value);
+    report.add_waits_since(copies_.at(boot).version);
+  }
   const Table::Digest digest = replica_.table().digest();
   report.set_digest_low(digest.low);
   report.set_digest_high(digest.high);
@@ -95,6 +98,13 @@ void Replicator::send_reports(Now now) {
   }
 }
 
+std::uint64_t Replicator::waits_for_us_since(const wire::Report& report) const {
+  for (int at = 0; at < std::min(report.waits_for_size(), report.waits_since_size()); ++at) {
+    if (BootId{report.waits_for(at)} == self()) return report.waits_since(at);
+  }
+  return 0;
+}
+
 void Replicator::receive_report(Now now, const node::Member& from, const wire::Report& report) {
   const BootId boot{report.boot()};
   if (!boot.valid() || boot == self()) return;
@@ -124,7 +134,7 @@ void Replicator::receive_report(Now now, const node::Member& from, const wire::R
   copy.durable = report.has_durable() ? from_wire(report.durable()) : copy.reported_seen;
   copy.stores = report.has_durable();
   copy.pace = static_cast<DiskPace>(std::min(report.disk(), 2U));
-  copy.waits_for = from_wire(report.waits_for());
+  copy.waits_since = waits_for_us_since(report);
   copy.digest = {report.digest_low(), report.digest_high()};
   copy.digest_as_of = Timestamp(std::chrono::microseconds(report.expired_until_us()));
   copy.clock_us = static_cast<std::uint64_t>(std::max<std::int64_t>(report.clock_us(), 0));
@@ -165,7 +175,7 @@ void Replicator::receive_report(Now now, const node::Member& from, const wire::R
   // Its write waits for us only once it knows that we are there to be waited for.
   // Two that are almost there must not answer each other's answers for ever.
   const bool rested = now.mono - last_report_ >= answers_apart;
-  if (copy.counted() && !copy.waits_for.contains(self()) && almost_ && rested) announce();
+  if (copy.counted() && copy.waits_since < almost_report_ && almost_ && rested) announce();
   if (copy.almost && (!was_almost || rested)) announce();
 }
 
