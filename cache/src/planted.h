@@ -26,6 +26,12 @@ enum class Bug : std::uint8_t {
   acknowledged_unstored,   ///< Durable is what memory holds.
   deletes_lost_with_line,  ///< A delete counts only where its line does.
   settled_from_clocks,     ///< It does not wait for what somebody lacks.
+  husks_without_value,     ///< What has expired keeps its time, and no value.
+  pruned_in_any_root,      ///< A pruning stamp counts for origins of every root.
+  origins_opened_early,    ///< An origin counts from when its line was named.
+  puts_again_unchecked,    ///< What a fork took away is put again though it was deleted.
+  starting_yields,         ///< Who has just started loses every fork with who has not.
+  forgotten_goes_on,       ///< Who was forgotten comes back with all it had.
 };
 
 #ifdef MUSTER_BREAKABLE

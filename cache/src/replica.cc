@@ -75,8 +75,9 @@ Dot Replica::issue(Operation& operation) {
     if (pruned != pruned_.end()) {
       operation.stamp.time = std::max(operation.stamp.time, pruned->second.time + 1);
     }
-    operation.origin =
-        Origin{*current, lineless ? 0 : path_.back().id, path_.front().id, operation.stamp};
+    const bool early = planted::has(Bug::origins_opened_early);
+    operation.origin = Origin{*current, lineless ? 0 : path_.back().id, path_.front().id,
+                              early ? path_.back().stamp : operation.stamp};
     learn(*operation.origin);
   }
   operation.dot = {*current, seen_.at(*current) + 1};

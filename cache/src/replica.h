@@ -278,6 +278,7 @@ class Replica {
   void forget_covered_deletes();
   void drop_siblings(std::string_view key, const Dot& kept);
   void drop_expired(std::string_view key, Expiry at);
+  void drop_expired_values(std::string_view key, Expiry at);
   std::string encode_state(const TableDefinition& definition) const;
   Result<bool> load_state(std::string_view bytes, std::optional<TableDefinition>& definition);
 

@@ -25,6 +25,7 @@ void Replica::expire(Timestamp at, std::size_t limit, const Table::Expired& expi
   const auto husk = [&](std::string_view key) {
     last_expired_ = std::max(last_expired_, at);
     if (planted::has(planted::Bug::husks_dropped)) return drop_expired(key, at);
+    if (planted::has(planted::Bug::husks_without_value)) drop_expired_values(key, at);
     husks_.push_back({at, std::string(key), {}});
   };
   bool told = false;
@@ -65,6 +66,23 @@ void Replica::drop_expired(std::string_view key, Expiry at) {
     if (!incarnation.live(at)) over.push_back(incarnation.created);
   }
   for (const Dot& created : over) table_->remove(held, created);
+}
+
+/// The same.
+void Replica::drop_expired_values(std::string_view key, Expiry at) {
+  const std::string held(key);
+  std::vector<Incarnation> over;
+  for (Incarnation& incarnation : table_->incarnations(held)) {
+    if (!incarnation.live(at) && !incarnation.values.empty()) over.push_back(incarnation);
+  }
+  for (const Incarnation& incarnation : over) {
+    const Dot& created = incarnation.created;
+    table_->touch(held, created, {incarnation.values.front().stamp, incarnation.expiry()});
+    for (const ValueRegister& value : incarnation.values) {
+      table_->remove_value(held, created, value.line);
+    }
+    parked_touches_.emplace(held, created);
+  }
 }
 
 bool Replica::forget(const Stamp& settled, Timestamp latest, std::size_t limit) {

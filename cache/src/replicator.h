@@ -245,6 +245,7 @@ class Replicator final : private ReplicaListener {
   void answer_line(Now now, const node::Member& from, const wire::Ask& ask);
   void meet(Now now, RemoteCopy& copy, bool contact);
   void fork(Now now, RemoteCopy& copy);
+  [[nodiscard]] Verdict yielding(const RemoteCopy& copy, Verdict verdict) const;
   [[nodiscard]] Fork fork_with(const RemoteCopy& copy) const;
   bool tell_fork(Now now, const Fork& fork);
   [[nodiscard]] const TableDefinition& judged_by(const RemoteCopy& copy, const Fork& fork) const;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cassert>
 
+#include "planted.h"
 #include "replicator.h"
 #include "wire_codec.h"
 
@@ -227,6 +228,14 @@ const TableDefinition& Replicator::judged_by(const RemoteCopy& copy, const Fork&
   return fork.common != 0 || older || !copy.definition ? definition_ : *copy.definition;
 }
 
+/// What a planted bug does; see planted.h.
+Verdict Replicator::yielding(const RemoteCopy& copy, Verdict verdict) const {
+  const bool we_start = readiness_ == Readiness::catching_up;
+  const bool they_start = copy.readiness == Readiness::catching_up;
+  if (we_start == they_start || verdict == Verdict::apart) return verdict;
+  return we_start ? Verdict::theirs_wins : Verdict::ours_wins;
+}
+
 void Replicator::fork(Now now, RemoteCopy& copy) {
   if (readiness_ == Readiness::joining) {  // the sponsor's line changed: the copy starts anew
     return stop_copying(now);
@@ -242,6 +251,7 @@ void Replicator::fork(Now now, RemoteCopy& copy) {
   if (surroundings_.healer != nullptr) {
     verdict = surroundings_.healer->judge(now, definition, fork);
   }
+  if (planted::has(planted::Bug::starting_yields)) verdict = yielding(copy, verdict);
   copy.apart = true;
   if (verdict == Verdict::theirs_wins) {
     if (&definition != &definition_) {  // only whether and where it is stored stays as it is
@@ -381,7 +391,9 @@ std::map<Stamp, std::size_t> Replicator::collect_again(Now now, const Path& path
     const std::string_view logged = replica_.log().find(*waiter->put);
     if (!logged.empty() && decode(logged, operation)) {
       for (const PutItem& item : operation.puts) {
-        if (replica_.deletes().contains(item.key, item.created.value_or(operation.dot))) continue;
+        const Dot created = item.created.value_or(operation.dot);
+        const bool checks = !planted::has(planted::Bug::puts_again_unchecked);
+        if (checks && replica_.deletes().contains(item.key, created)) continue;
         put_again(now, again.write, item.key, item.value, item.expiry);
       }
     } else {

@@ -4,6 +4,7 @@
 // A vector never stands over a hole.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <utility>
@@ -11,6 +12,7 @@
 
 #include "muster/cache/types.h"
 #include "muster/discovery/node_name.h"
+#include "planted.h"
 
 namespace muster::cache {
 
@@ -51,6 +53,10 @@ using Dropped = std::map<NodeName, std::uint32_t>;
 /// Per root, the newest start of an origin that was forgotten because every member had it in full.
 using Pruned = std::map<LineId, Stamp>;
 [[nodiscard]] inline bool begun_by(const Pruned& pruned, const Origin& origin) {
+  if (planted::has(planted::Bug::pruned_in_any_root)) {
+    return std::any_of(pruned.begin(), pruned.end(),
+                       [&](const auto& each) { return origin.start <= each.second; });
+  }
   const auto found = pruned.find(origin.root);
   return found != pruned.end() && origin.start <= found->second;
 }

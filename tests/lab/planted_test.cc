@@ -10,6 +10,7 @@
 #include <string>
 
 #include "planted.h"
+#include "planted_worlds.h"
 #include "random_world.h"
 #include "schedule.h"
 
@@ -113,6 +114,8 @@ constexpr Case cases[] = {
     {"HusksSettledOnce", Bug::husks_settled_once, schedule, 50'000},
     {"VectorOverAHole", Bug::vector_over_hole, schedule, 200},
     {"SettledFromClocks", Bug::settled_from_clocks, schedule, 20'000},
+    {"HusksWithoutValue", Bug::husks_without_value, schedule, 5000},
+    {"OriginsOpenedEarly", Bug::origins_opened_early, schedule, 2000},
     {"NoBefore", Bug::no_before, world<OnSplit::oldest>, 60},
     {"DeletesLostWithTheLine", Bug::deletes_lost_with_line, world<OnSplit::oldest>, 60},
     {"EveryLineCounts", Bug::every_line_counts, world<OnSplit::oldest>, 60},
@@ -120,6 +123,10 @@ constexpr Case cases[] = {
     {"NoDeltaOnReconnect", Bug::no_delta_on_reconnect, world<OnSplit::merge>, 10},
     {"AcknowledgedUnapplied", Bug::acknowledged_unapplied, world<OnSplit::merge>, 10},
     {"AcknowledgedUnstored", Bug::acknowledged_unstored, durable_world, 300},
+    {"PrunedInAnyRoot", Bug::pruned_in_any_root, clusters_that_pruned, 20},
+    {"PutsAgainUnchecked", Bug::puts_again_unchecked, deleted_before_the_fork, 60},
+    {"StartingYields", Bug::starting_yields, oldest_that_restarts, 20},
+    {"ForgottenGoesOn", Bug::forgotten_goes_on, touch_of_the_forgotten, 20},
 };
 
 INSTANTIATE_TEST_SUITE_P(Lab, PlantedBug, testing::ValuesIn(cases),

@@ -37,13 +37,25 @@ void crash(World& world, NodeIndex node, bool losses) {
   world.crash(node, kind, random.chance(0.3));
 }
 
-/// Rather one that is down: who is in touch with the others cannot be forgotten.
-void forget(World& world, NodeIndex by, NodeIndex otherwise) {
+/// By whoever may.
+void forget(World& world, NodeIndex whom) {
+  const auto forgotten = [&world] {
+    const auto found = world.counted().find("a node forgotten");
+    return found == world.counted().end() ? 0 : found->second;
+  };
+  const std::size_t before = forgotten();
+  for (NodeIndex by = 0; by < world.size() && forgotten() == before; ++by)
+    if (by != whom) world.forget(by, whom);
+}
+
+/// One that is down, or that crashes and is forgotten later; who is cut off may be, too.
+void strike(World& world, NodeIndex node) {
   std::vector<NodeIndex> down;
   for (NodeIndex index = 0; index < world.size(); ++index)
     if (!world.node(index).up()) down.push_back(index);
-  const bool dead = !down.empty() && world.random().chance(0.7);
-  world.forget(by, dead ? world.random().pick(down) : otherwise);
+  const NodeIndex whom = down.empty() ? node : world.random().pick(down);
+  if (world.random().chance(0.5)) world.crash(whom);
+  world.agenda().in(world.random().between(0s, 5s), [&world, whom] { forget(world, whom); });
 }
 
 /// Of the world that ran last.
@@ -65,16 +77,16 @@ void add_up(World& world) {
 }
 
 /// One of the kinds that `faults` adds.
-void special_fault(World& world, const Faults& faults, NodeIndex node, NodeIndex other) {
+void special_fault(World& world, const Faults& faults, NodeIndex node) {
   Random& random = world.random();
   SimNode& at = world.node(node);
-  enum { back_up, restore, slow, broken, jump, drift, leave, strike };
+  enum { back_up, restore, slow, broken, jump, drift, leave, be_forgotten };
   std::vector<int> kinds;
   if (faults.backups) kinds.insert(kinds.end(), {back_up, restore});
   if (faults.disks) kinds.insert(kinds.end(), {slow, broken});
   if (faults.clocks) kinds.insert(kinds.end(), {jump, drift});
   if (faults.leaves) kinds.push_back(leave);
-  if (faults.forgets) kinds.insert(kinds.end(), {strike, strike});
+  if (faults.forgets) kinds.insert(kinds.end(), {be_forgotten, be_forgotten});
   switch (random.pick(kinds)) {
     case back_up:
       return at.back_up();
@@ -99,7 +111,7 @@ void special_fault(World& world, const Faults& faults, NodeIndex node, NodeIndex
       world.count("a node leaves");
       return world.leave(node);
     default:
-      return forget(world, node, other);
+      return strike(world, node);
   }
 }
 
@@ -138,7 +150,7 @@ void random_fault(World& world, const Faults& faults) {
       world.count("a reset");
       return world.network().reset_between(world.node(node).host(), world.node(other).host());
     default:
-      return special_fault(world, faults, node, other);
+      return special_fault(world, faults, node);
   }
 }
 
