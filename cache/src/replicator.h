@@ -269,6 +269,7 @@ class Replicator final : private ReplicaListener {
   void serve_fetch(Now now, RemoteCopy& copy, const wire::Fetch& fetch);
   void copy_missing(Now now, RemoteCopy& copy);
   void receive_delta(Now now, RemoteCopy& copy, const wire::Message& message);
+  void has_no_more_than(RemoteCopy& copy, const Vector& told) const;
 
   // replicator_join.cc
   [[nodiscard]] bool wants_sponsor() const {
