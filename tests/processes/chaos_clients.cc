@@ -15,7 +15,7 @@ using Clock = std::chrono::steady_clock;
 constexpr std::uint64_t rounds_between_deletes = 4;
 constexpr std::size_t condemned_at_most = 8;
 constexpr auto short_ttl = 1500ms;
-constexpr auto long_ttl = 600'000ms;
+constexpr auto long_ttl = 7'200'000ms;  // Longer than the longest run on a busy machine.
 /// The clock of a node is not this one, and its millisecond may have begun.
 constexpr auto slack = 50ms;
 
