@@ -271,6 +271,7 @@ Result<bool> Replica::load(const StoreImage& image, std::string_view table_name,
     clear_first_ = true;
     return false;
   }
+  expire(told_until_, 1, {});  // Of nothing yet: what comes now is timed from there on.
   const bool reads_back = !options_.drops_values || image.reads_back(table_name);
   read_rows = image.for_each(table_name, Space::entries, [&](auto row_key, auto value) {
     const std::string_view key = key_of(row_key);
