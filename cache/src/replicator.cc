@@ -139,6 +139,8 @@ void Replicator::connected(Now now, const node::Member& peer) {
   copy.member = peer;
   copy.linked = true;
   copy.met = copy.subscribed = copy.apart = copy.outdated = false;
+  copy.lagging = false;  // it may not have heard of it, or have been ready alone since
+  copy.lag_target.clear();
   copy.streaming = true;
   copy.judged_ours = copy.judged_theirs = 0;
   copy.passed_on.clear();
@@ -275,11 +277,13 @@ void Replicator::progress(Now now) {
   }
   if (!almost_) return;
   for (const auto& [boot, copy] : copies_) {
-    // Those that catch up may be ready before our next word reaches them.
-    const bool counts = copy.counted() || copy.takes_part();
-    if (!in_view(boot) || !counts || copy.apart || copy.lagging) continue;
-    if (copy.met && relate(replica_.path(), copy.path) == Relation::equal && lacks(copy)) return;
+    if (!in_view(boot) || copy.version == 0 || copy.outdated) continue;
+    if (copy.apart || copy.lagging) continue;
+    const bool goes_first = copy.counted() || copy.takes_part();
+    const bool on_our_line = relate(replica_.path(), copy.path) == Relation::equal;
+    if (goes_first && copy.met && on_our_line && lacks(copy)) return;
     if (now.mono - almost_since_ > echo_wait) continue;
+    // Those that join or start, too, may be ready before our next word reaches them.
     if (copy.waits_since < almost_report_) return;
   }
   const bool alone = view_.size() <= 1;
@@ -323,8 +327,12 @@ void Replicator::wake(Now now) {
     if (RemoteCopy* copy = copy_of(fetching_->from)) copy->no_fetch_before = now.mono + tick;
     fetching_.reset();
   }
+  if (now.mono >= telling_until_) {
+    telling_until_ = never;
+    acks_moved_ = true;
+  }
+  if (ticked || now.mono >= lag_due()) check_lag(now);
   if (ticked) {
-    check_lag(now);
     relay_due_ = std::exchange(relays_withheld_, false) || relay_due_;
     if (copying_ && now.mono - copying_->progress > 4 * tick) stop_copying(now);
     if (!kept_.empty() && readiness_ == Readiness::ready) drop_needless_records(false);
@@ -332,6 +340,11 @@ void Replicator::wake(Now now) {
   }
   if (ticked || now.mono >= forget_again_) forget_settled(now);
   progress(now);
+}
+
+/// When somebody may lag who does not yet; after that it is looked at with each tick.
+Instant Replicator::lag_due() const {
+  return waiters_.empty() ? never : after(waiters_.front().since, surroundings_.options.lag_max);
 }
 
 Instant Replicator::next_wake() const {
@@ -357,6 +370,8 @@ Instant Replicator::next_wake() const {
   if (fetching_) next = std::min(next, fetching_->deadline);
   for (const auto& [id, asked] : asked_) next = std::min(next, asked.deadline);
   if (!waiters_.empty()) next = std::min(next, earliest_deadline_);
+  if (lag_due() > now.mono) next = std::min(next, lag_due());
+  next = std::min(next, telling_until_);
   for (const PendingWrite& pending : pending_) next = std::min(next, pending.deadline);
   const Timestamp expiry = replica_.table().next_expiry();
   if (expiry != never_expires) {

@@ -204,6 +204,8 @@ class Replicator final : private ReplicaListener {
   [[nodiscard]] std::set<BootId> sync_set() const;
   [[nodiscard]] std::uint64_t waits_for_us_since(const wire::Report& report) const;
   [[nodiscard]] bool must_have(BootId boot, const RemoteCopy& copy) const;  ///< Of the sync set.
+  [[nodiscard]] Instant lag_due() const;
+  [[nodiscard]] bool is_being_told(BootId boot, const RemoteCopy& copy) const;
 
   // replicator_write.cc: clients
   void perform(Now now, Write& write, const WriteOptions& options, Instant deadline,
@@ -269,7 +271,6 @@ class Replicator final : private ReplicaListener {
   void serve_fetch(Now now, RemoteCopy& copy, const wire::Fetch& fetch);
   void copy_missing(Now now, RemoteCopy& copy);
   void receive_delta(Now now, RemoteCopy& copy, const wire::Message& message);
-  void has_no_more_than(RemoteCopy& copy, const Vector& told) const;
 
   // replicator_join.cc
   [[nodiscard]] bool wants_sponsor() const {
@@ -375,6 +376,7 @@ class Replicator final : private ReplicaListener {
 
   // reports
   std::uint64_t report_version_ = 0;
+  Instant telling_until_ = never;  // those that lag
   bool report_due_ = false, report_stale_ = false, relay_due_ = false, relays_withheld_ = false;
   Instant last_report_{}, last_full_round_{};
   Instant next_tick_ = never;

@@ -180,18 +180,9 @@ void Replicator::receive_delta(Now now, RemoteCopy& copy, const wire::Message& m
   const bool answered = delta.upto_size() != 0 || delta.pruned_size() != 0;
   if (!lineless && answered) replica_.adopt_pruned(from_wire(delta.pruned()));
   const Vector upto = from_wire(delta.upto());
-  const bool complete = answered && replica_.seen().covers(upto);
-  if (complete && !lineless) has_no_more_than(copy, upto);
-  if (!complete || lacks(copy)) copy.no_fetch_before = now.mono + patience;
-  if (lacks(copy)) copy.lacking_since = now.mono;
-}
-
-/// What it had once, and we never got, it has no more: it has joined anew since.
-void Replicator::has_no_more_than(RemoteCopy& copy, const Vector& told) const {
-  for (const auto& [id, sequence] : Vector(copy.seen)) {
-    if (replica_.is_own(id) || replica_.seen().at(id) >= sequence) continue;
-    copy.seen.erase(id);
-    if (told.contains(id)) copy.seen.set(id, told.at(id));
+  if (!answered || !replica_.seen().covers(upto)) {  // it could not, or something was refused
+    copy.no_fetch_before = now.mono + patience;
+    if (lacks(copy)) copy.lacking_since = now.mono;
   }
 }
 

@@ -19,6 +19,7 @@ constexpr std::uint32_t almost_ready = 4;  // on the wire, beside the values of 
 constexpr int mismatches_max = 3;
 constexpr Duration differs_for = std::chrono::seconds(2);
 constexpr Duration answers_apart = std::chrono::milliseconds(100);
+constexpr Duration told_within = std::chrono::milliseconds(100);
 /// Where more waits, others' reports can wait as well.
 constexpr std::size_t relays_queue_max = std::size_t{32} << 20;
 
@@ -129,7 +130,11 @@ void Replicator::receive_report(Now now, const node::Member& from, const wire::R
   copy.path = std::move(path);
   copy.members = from_wire(report.members());
   copy.reported_seen = from_wire(report.seen(), &heard_origins_);
-  copy.seen.raise(copy.reported_seen);
+  if (direct) {
+    copy.seen = copy.reported_seen;  // no more either: it may have joined anew since it had that
+  } else {
+    copy.seen.raise(copy.reported_seen);
+  }
   // As it says now: an origin that it no longer names it has pruned, and had in full.
   copy.durable = report.has_durable() ? from_wire(report.durable()) : copy.reported_seen;
   copy.stores = report.has_durable();
@@ -215,6 +220,12 @@ bool Replicator::must_have(BootId boot, const RemoteCopy& copy) const {
          should_hold(copy.member.name);
 }
 
+/// It lags, and is read as if it did not: a moment is left to it to say that it has heard.
+bool Replicator::is_being_told(BootId boot, const RemoteCopy& copy) const {
+  return copy.lagging && telling_until_ != never && copy.counted() && !copy.apart &&
+         in_view(boot) && should_hold(copy.member.name);
+}
+
 /// At equal line and vector content must be equal, but for what has expired on one of the two
 /// alone: they are compared when nothing has.  A difference that is seen again and again is
 /// repaired, and an alarm.
@@ -278,6 +289,7 @@ void Replicator::check_lag(Now now) {
     }
     copy.lagging = true;
     copy.lag_target = std::move(own);
+    telling_until_ = now.mono + told_within;
     if (copy.linked) to_wire(copy.lag_target, *control(copy).mutable_lagging()->mutable_upto());
     announce();
   }

@@ -260,7 +260,8 @@ bool Replicator::complete(const Waiter& waiter) const {
   if (left_) return false;  // the island that it is left with is none to count on
   if (waiter.acknowledge == Acknowledge::sync) {
     return std::all_of(copies_.begin(), copies_.end(), [&](const auto& each) {
-      return has(each.second, waiter) || !must_have(each.first, each.second);
+      const auto& [boot, copy] = each;
+      return has(copy, waiter) || (!must_have(boot, copy) && !is_being_told(boot, copy));
     });
   }
   std::size_t holders = 1;

@@ -119,6 +119,8 @@ void World::check_readers(const Operation& put) {
   for (NodeIndex index = 0; index < size(); ++index) {
     SimNode& node = *nodes_[index];
     if (index == put.node || !in_touch(put.node, index, put.invoked)) continue;
+    // Who was struck may write until it has heard of it; that goes to its journal.
+    if (was_forgotten(put.node) || was_forgotten(index)) continue;
     const auto found = read(index, put.table, put.key);
     if (!node.cache()->ready(put.table)) continue;  // Which it knows when it is asked.
     ++counted_["a put looked for at another node"];
