@@ -139,8 +139,6 @@ void Replicator::connected(Now now, const node::Member& peer) {
   copy.member = peer;
   copy.linked = true;
   copy.met = copy.subscribed = copy.apart = copy.outdated = false;
-  copy.lagging = false;  // it may not have heard of it, or have been ready alone since
-  copy.lag_target.clear();
   copy.streaming = true;
   copy.judged_ours = copy.judged_theirs = 0;
   copy.passed_on.clear();
@@ -152,6 +150,8 @@ void Replicator::connected(Now now, const node::Member& peer) {
     fill_report(now, *control(copy).mutable_report());
     ++report_version_;
   }
+  copy.lagging = false;  // it is told so once more; but it may have been ready alone meanwhile
+  copy.lag_target.clear();
   if (wants_sponsor()) look_for_sponsor(now);
 }
 
