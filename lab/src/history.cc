@@ -83,10 +83,13 @@ void History::lost(NodeIndex node, const std::map<std::string, Instant>& durable
   }
 }
 
-void History::left(NodeIndex node, const std::set<NodeIndex>& company, Instant now) {
+void History::left(NodeIndex node, const std::set<NodeIndex>& in_touch,
+                   const std::set<std::string>& unwritten, Instant now) {
   for (auto& [other, behind] : left_) behind.erase(node);
-  left_.insert_or_assign(node, company);
+  left_.insert_or_assign(node, in_touch);
   for (Operation& operation : operations_) {
+    // What it has set aside it hands to nobody: that is in its journal.
+    const auto company = unwritten.contains(operation.table) ? std::set<NodeIndex>() : in_touch;
     const bool heir = operation.heirs.erase(node) != 0;
     if (heir || (operation.holders.size() == 1 && operation.holders.contains(node))) {
       // In company it hands over first what it alone has.

@@ -199,7 +199,11 @@ void World::leave(NodeIndex index) {
       const bool hears = network_.up(other) && !network_.paused(other);
       if (hears && network_.passes(host(index), other)) company.insert(index_of(member.name));
     }
-    history_.left(index, company, now());
+    std::set<std::string> unwritten;
+    for (const cache::TableDefinition& table : options_.node.tables)
+      if (table.storage == cache::Storage::ram_copies || nodes_[index]->disk_broken())
+        unwritten.insert(table.name);
+    history_.left(index, company, unwritten, now());
     forgotten_.insert(index);
   });
   nodes_[index]->leave();

@@ -68,8 +68,10 @@ class History {
   /// its own disk.
   void lost(NodeIndex node, const std::map<std::string, Instant>& durable,
             const std::set<std::string>& stored_first = {});
-  /// `node` left for good; without company it takes with it what nobody else has.
-  void left(NodeIndex node, const std::set<NodeIndex>& company, Instant now);
+  /// `node` left for good; where it is in touch with nobody it takes with it what nobody else has,
+  /// and of tables that are not on its disk also what it has set aside.
+  void left(NodeIndex node, const std::set<NodeIndex>& in_touch,
+            const std::set<std::string>& unwritten, Instant now);
   void returned(NodeIndex node) { left_.erase(node); }
   /// A heal: what is under way may be put again on the winner's line.
   void healed();
