@@ -161,7 +161,11 @@ void Replicator::receive_report(Now now, const node::Member& from, const wire::R
                         !surroundings_.fabric.linked(each.first, boot);
                });
   for (const wire::Lagging& lagging : report.lagging()) {
-    if (BootId{lagging.boot()} == self()) fell_behind(now, copy, from_wire(lagging.upto()));
+    if (BootId{lagging.boot()} != self()) continue;
+    // What its line has lost since nobody gets any more.
+    const Vector upto = from_wire(lagging.upto());
+    if (owes(replica_.seen(), replica_.pruned(), copy.reported_seen, upto))
+      fell_behind(now, copy, upto);
   }
   if (!direct) return;
   copy.met = true;
