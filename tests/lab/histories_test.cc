@@ -26,7 +26,8 @@ TEST(Histories, RandomFaultsUnderMergeKeepEveryPromise) {
 }
 
 TEST(Histories, RandomFaultsUnderLargestKeepEveryPromise) {
-  for_each_seed(100, [](std::uint64_t seed) { random_world(seed, cache::OnSplit::largest); });
+  const auto world = [](std::uint64_t seed) { random_world(seed, cache::OnSplit::largest); };
+  for_each_seed(100, world, "MUSTER_SEEDS", {445});
 }
 
 cache::OnSplit rule_of(std::uint64_t seed) {
@@ -94,7 +95,7 @@ TEST(Histories, TablesInMemoryKeepEveryPromise) {
 
 // Who is deleted stays deleted, whatever is cut, crashes or joins.
 TEST(Histories, UnderReuseNeverNobodyWhoKnowsOfADeleteTakesAPut) {
-  for_each_seed(60, [](std::uint64_t seed) {
+  const auto world = [](std::uint64_t seed) {
     WorldOptions options = random_options(seed, cache::OnSplit::merge);
     cache::TableDefinition& table = options.node.tables.front();
     table.reuse = cache::Reuse::never;
@@ -107,7 +108,8 @@ TEST(Histories, UnderReuseNeverNobodyWhoKnowsOfADeleteTakesAPut) {
                           .expiring = 0,
                           .takes = 0.05};
     EXPECT_EQ(run_random_world(seed, options, {.losses = seed % 2 == 0}, traffic), "");
-  });
+  };
+  for_each_seed(60, world, "MUSTER_SEEDS", {335});
 }
 
 // What they found: a node that left and then acknowledged what was waiting for others, who were
@@ -125,9 +127,10 @@ TEST(Histories, AnyWorldsThatOnceBrokeAPromiseKeepThem) {
 }
 
 // What they found: a node that joined once more was ready by what a member had said before it heard
-// of that (50); a node waited for ever for what another had had before it joined anew (626).
+// of that (50); a node waited for ever for what another had had before it joined anew (626). (1667:
+// what the checkers asked for stood in the journal of a table in memory, whose node had left.)
 TEST(Histories, WorldsWithAllThatOnceBrokeAPromiseKeepThem) {
-  const std::vector<std::uint64_t> seeds{50, 626};
+  const std::vector<std::uint64_t> seeds{50, 626, 1667};
   for_each_seed(seeds.size(), [&](std::uint64_t number) {
     if (number > seeds.size()) return;
     const std::uint64_t seed = seeds[number - 1];
