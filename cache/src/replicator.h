@@ -202,6 +202,7 @@ class Replicator final : private ReplicaListener {
   void tidy();
   [[nodiscard]] std::uint64_t membership_hash() const;
   [[nodiscard]] std::set<BootId> sync_set() const;
+  void forget_what_it_lost(RemoteCopy& copy) const;
   [[nodiscard]] std::uint64_t waits_for_us_since(const wire::Report& report) const;
   [[nodiscard]] bool must_have(BootId boot, const RemoteCopy& copy) const;  ///< Of the sync set.
   [[nodiscard]] Instant lag_due() const;

@@ -106,6 +106,13 @@ std::uint64_t Replicator::waits_for_us_since(const wire::Report& report) const {
   return 0;
 }
 
+/// It may have joined anew since it had that.  What it has pruned it had in full.
+void Replicator::forget_what_it_lost(RemoteCopy& copy) const {
+  for (const auto& [id, sequence] : Vector(copy.seen)) {
+    if (covered_of(id, copy.reported_seen, copy.pruned) < sequence) copy.seen.erase(id);
+  }
+}
+
 void Replicator::receive_report(Now now, const node::Member& from, const wire::Report& report) {
   const BootId boot{report.boot()};
   if (!boot.valid() || boot == self()) return;
@@ -130,11 +137,9 @@ void Replicator::receive_report(Now now, const node::Member& from, const wire::R
   copy.path = std::move(path);
   copy.members = from_wire(report.members());
   copy.reported_seen = from_wire(report.seen(), &heard_origins_);
-  if (direct) {
-    copy.seen = copy.reported_seen;  // no more either: it may have joined anew since it had that
-  } else {
-    copy.seen.raise(copy.reported_seen);
-  }
+  copy.pruned = from_wire(report.pruned());
+  if (direct) forget_what_it_lost(copy);
+  copy.seen.raise(copy.reported_seen);
   // As it says now: an origin that it no longer names it has pruned, and had in full.
   copy.durable = report.has_durable() ? from_wire(report.durable()) : copy.reported_seen;
   copy.stores = report.has_durable();
@@ -145,7 +150,6 @@ void Replicator::receive_report(Now now, const node::Member& from, const wire::R
   copy.clock_us = static_cast<std::uint64_t>(std::max<std::int64_t>(report.clock_us(), 0));
   copy.membership = report.membership();
   copy.entries = report.entries();
-  copy.pruned = from_wire(report.pruned());
   copy.durable_line = report.durable_line();
   copy.comparable = !report.incomparable();
   for (const Vector::Entry& entry : Vector(copy.seen)) {  // what it has pruned, and we too

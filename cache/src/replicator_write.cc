@@ -234,8 +234,11 @@ void Replicator::take(Now now, const Key& key, const WriteOptions& options,
 }
 
 bool Replicator::covers(const Vector& vector, const Pruned& pruned, const Waiter& waiter) const {
-  return (!waiter.put || vector.covers(*waiter.put)) &&
-         (!waiter.free || vector.covers(*waiter.free)) &&
+  // What is pruned here everybody had.
+  const auto has = [&](const std::optional<Dot>& own) {
+    return !own || vector.covers(*own) || !replica_.seen().contains(own->origin);
+  };
+  return has(waiter.put) && has(waiter.free) &&
          !owes(vector, pruned, waiter.earlier, waiter.earlier);
 }
 
