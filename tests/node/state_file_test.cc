@@ -23,7 +23,7 @@ NodeState sample() {
   state.cluster = 0xfedcba9876543210;
   state.highest_ordinal = 17;
   state.clock_mark = {Timestamp(std::chrono::microseconds(1'700'000'000'123'456)),
-                      Instant(123'456'789ns), 0x8877665544332211};
+                      Instant(std::chrono::nanoseconds(123'456'789)), 0x8877665544332211};
   Membership::Status status;
   status.admissions = 3;
   status.newest = Seniority{5, BootId{0x8000000000000001}};
