@@ -57,7 +57,7 @@ struct RemoteCopy {
   std::set<BootId> members = {};
   Vector seen = {};
   Vector durable = {};
-  Vector reported_seen = {};  ///< As its last report said; the digest belongs to it.
+  Vector reported_seen = {};      ///< As its last report said; the digest belongs to it.
   std::uint64_t waits_since = 0;  ///< Its writes wait for us by this report of ours; 0: do not.
   Table::Digest digest = {};
   Timestamp digest_as_of = Timestamp::min();
