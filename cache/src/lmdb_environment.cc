@@ -30,9 +30,26 @@ constexpr std::size_t ahead_least = std::size_t{1} << 20;
 constexpr std::size_t ahead_most = std::size_t{64} << 20;
 /// Where the disk has no room for that, less will do, down to this.
 constexpr std::size_t step_least = std::size_t{64} << 10;
+/// Asked for at once: this much, or down to what a step takes.  Less than that is left to others.
+constexpr std::size_t piece_most = std::size_t{1} << 20;
 
 std::string database_name(std::string_view table, std::string_view part) {
   return fmt::format("{}.{}", table, part);
+}
+
+struct Hole {
+  std::size_t begin = 0, end = 0;
+};
+
+/// The first between `from` and `to`; empty, at `to`: there is none.
+Hole next_hole(int file, std::size_t from, std::size_t to) {
+  const auto seek = [file](std::size_t at, int what, std::size_t none) {
+    const off_t found = ::lseek(file, static_cast<off_t>(at), what);
+    return found < 0 ? none : static_cast<std::size_t>(found);
+  };
+  // Not found: `from` is at or beyond the end of the file.
+  const std::size_t begin = std::min(seek(from, SEEK_HOLE, from), to);
+  return {begin, std::min(seek(begin, SEEK_DATA, to), to)};
 }
 
 }  // namespace
@@ -328,9 +345,10 @@ int LmdbEnvironment::database(MDB_txn* transaction, std::string_view table, std:
 }
 
 Result<void> LmdbEnvironment::commit(const Write& write) {
-  if (!filled_) {  // What lies within the file and was never written may be used next.
-    if (reserve_disk(map_bytes()) == ENOSPC) return full("cannot write tables");
-    filled_ = true;
+  // What lies within the file and was never written may be used next.
+  if (const std::size_t have = map_bytes(); reserved_ < have) {
+    if (reserve_disk(have, have) == ENOSPC) return full("cannot write tables");
+    reserved_ = have;  // Where another error forbids it, the write will say so.
   }
   for (;;) {
     const int code = write_once(write);
@@ -379,26 +397,28 @@ std::size_t LmdbEnvironment::map_bytes() const {
   return info.me_mapsize;
 }
 
-/// Hole by hole, in small steps: XFS asks for as much free space as a call names, though most of it
-/// may be there already.
-int LmdbEnvironment::reserve_disk(std::size_t bytes) {
+/// Hole by hole, and piece by piece: XFS asks for as much free space as a call names, even for what
+/// is reserved already.
+int LmdbEnvironment::reserve_disk(std::size_t least, std::size_t most) {
   int file = -1;
   mdb_env_get_fd(environment_, &file);
-  const auto end = static_cast<off_t>(bytes);
-  for (off_t at = 0; at < end;) {
-    const off_t hole = ::lseek(file, at, SEEK_HOLE);
-    if (hole >= end) return 0;
-    at = std::max(hole, at);  // (Negative: at or beyond the end of the file.)
-    const off_t data = ::lseek(file, at, SEEK_DATA);
-    const off_t next = data > at ? std::min(data, end) : end;
-    while (at < next) {
-      const off_t step = std::min<off_t>(next - at, step_least * 16);
-      if (::fallocate(file, FALLOC_FL_KEEP_SIZE, at, step) == 0) {
-        at += step;
-      } else if (errno != EINTR) {
-        return errno == EOPNOTSUPP ? 0 : errno == EDQUOT ? ENOSPC : errno;
-      }
+  std::size_t piece = piece_most;
+  for (std::size_t wanted = most; reserved_ < wanted;) {
+    const auto [hole, end] = next_hole(file, reserved_, wanted);
+    reserved_ = hole;
+    if (hole == end) continue;
+    const std::size_t bytes = std::min(end - hole, piece);
+    if (::fallocate(file, FALLOC_FL_KEEP_SIZE, static_cast<off_t>(hole),
+                    static_cast<off_t>(bytes)) == 0) {
+      reserved_ += bytes;
+      continue;
     }
+    if (errno == EINTR) continue;
+    if (errno == EOPNOTSUPP) break;  // Nothing can be reserved here.
+    const int reason = errno == EDQUOT ? ENOSPC : errno;
+    if (reason != ENOSPC || piece == step_least) return reason;
+    wanted = least;
+    piece /= 2;
   }
   return 0;
 }
@@ -410,18 +430,16 @@ Result<void> LmdbEnvironment::grow() {
                  fmt::format("the tables in {} have reached their limit of {} MiB",
                              options_.directory.string(), options_.map_max >> 20)};
   }
-  std::size_t step = std::clamp(have, ahead_least, ahead_most);
-  step = std::min(step, options_.map_max - have);
-  int code = reserve_disk(have + step);
-  while (code == ENOSPC && step > step_least) {
-    step = std::max(step / 2 & ~(step_least - 1), step_least);
-    code = reserve_disk(have + step);
-  }
+  const std::size_t room = options_.map_max - have;
+  const std::size_t least = have + std::min(step_least, room);
+  const std::size_t most = have + std::min(std::clamp(have, ahead_least, ahead_most), room);
+  const int code = reserve_disk(least, most);
   if (code == ENOSPC) return full("cannot write tables");
   if (code != 0) return failure("cannot reserve disk space", code);
+  const std::size_t next = reserved_ < least ? most : std::min(reserved_, most);
   const std::scoped_lock gate(gate_);
   const std::scoped_lock alone(map_);
-  if (const int moved = mdb_env_set_mapsize(environment_, have + step); moved != 0) {
+  if (const int moved = mdb_env_set_mapsize(environment_, next); moved != 0) {
     return failure("cannot grow the map of data.mdb", moved);
   }
   return {};
@@ -436,10 +454,15 @@ void LmdbEnvironment::measure() {
 }
 
 Result<void> LmdbEnvironment::reserve() {
-  const std::size_t have = map_bytes();
   const std::size_t ahead = std::clamp(bytes() / 2, ahead_least / 2, ahead_most / 2);
-  if (bytes() + ahead <= have || have >= options_.map_max) return {};
-  return grow();
+  const auto enough = [&] {
+    const std::size_t have = map_bytes();
+    return bytes() + ahead <= have || have >= options_.map_max;
+  };
+  if (enough()) return {};
+  if (auto grown = grow(); !grown && !is_full(grown.error())) return grown;
+  if (enough()) return {};
+  return full("little room is left for tables");
 }
 
 }  // namespace muster::cache

@@ -97,8 +97,9 @@ class LmdbEnvironment {
   int read_format(MDB_txn* transaction, std::string& found, bool& foreign) const;
   int write_once(const Write& write);
   Result<void> grow();
-  /// Room for `bytes` on the disk; 0, or the reason why not.
-  [[nodiscard]] int reserve_disk(std::size_t bytes);
+  /// Room on the disk for a file of `most` bytes, or of as many as there is room for, but `least`.
+  /// 0, or the reason why not.
+  [[nodiscard]] int reserve_disk(std::size_t least, std::size_t most);
   void reopen_for_reading();
   void measure();
   [[nodiscard]] std::size_t map_bytes() const;
@@ -110,7 +111,7 @@ class LmdbEnvironment {
   std::unique_ptr<Lock> lock_;
   MDB_env* environment_ = nullptr;
   std::atomic<std::size_t> used_ = 0;
-  bool filled_ = false;  ///< The writer's: the file has no holes.
+  std::size_t reserved_ = 0;  ///< The writer's: so much of the file has its place on the disk.
   /// Shared by readers; alone: who moves the map or replaces the environment.  A reader passes the
   /// gate first, so a crowd of them cannot keep the writer out.
   mutable std::mutex gate_;

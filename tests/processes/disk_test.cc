@@ -253,10 +253,12 @@ TEST_F(Disk, ThatCannotBeWrittenIsRefused) {
 /// An XFS of its own in a file, whose power can be cut.
 class PowerSupply {
  public:
-  explicit PowerSupply(const std::filesystem::path& directory)
+  static constexpr std::size_t least = std::size_t{320} << 20;  // That mkfs.xfs takes.
+
+  PowerSupply(const std::filesystem::path& directory, std::size_t bytes)
       : image_(directory / "disk.img"), disk_(directory / "disk") {
     std::ofstream(image_).flush();
-    std::filesystem::resize_file(image_, std::size_t{320} << 20);
+    std::filesystem::resize_file(image_, bytes);
     works_ = ::geteuid() == 0 && run({"mkfs.xfs", "-q", image_.string()}).status == 0 && on();
   }
   [[nodiscard]] bool works() const { return works_; }
@@ -277,7 +279,9 @@ class PowerSupply {
 };
 
 TEST_F(Disk, WhenThePowerIsCutNothingAcknowledgedIsLost) {
-  PowerSupply power(directory());
+  const std::size_t of_one_round = std::size_t{64} << 20;
+  const auto rounds = static_cast<std::size_t>(repetitions(4));
+  PowerSupply power(directory(), PowerSupply::least + rounds * of_one_round);
   if (!power.works()) GTEST_SKIP() << "needs root, loop devices and mkfs.xfs (xfsprogs)";
   a_.data = power.where() / "a";
   std::vector<int> written;
@@ -301,6 +305,24 @@ TEST_F(Disk, WhenThePowerIsCutNothingAcknowledgedIsLost) {
   a_.start_ready();
   EXPECT_EQ(missing(a_, written), 0u);
   a_.process().kill_hard();
+}
+
+TEST_F(Disk, UsesAllThereIsAndSaysOnceThatLittleIsLeft) {
+  PowerSupply power(directory(), PowerSupply::least);
+  if (!power.works()) GTEST_SKIP() << "needs root, loop devices and mkfs.xfs (xfsprogs)";
+  const std::size_t left = std::size_t{24} << 20;
+  const auto others = std::filesystem::space(power.where()).available - left;
+  const auto file = power.where() / "others";
+  ASSERT_EQ(run({"fallocate", "-l", std::to_string(others), file.string()}).status, 0);
+  a_.data = power.where() / "a";
+  a_.start_ready();
+  const auto written = write_until_refused(a_, 0, 10'000);
+  EXPECT_GT(written.size(), (left - (std::size_t{4} << 20)) / value(0).size());
+  EXPECT_EQ(a_.count_in_log("little room is left for tables"), 1u);
+  a_.process().kill_hard();
+  std::filesystem::remove(file);
+  a_.start_ready();
+  EXPECT_EQ(missing(a_, written), 0u);
 }
 
 }  // namespace
