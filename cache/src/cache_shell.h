@@ -163,7 +163,10 @@ class Cache::Impl::Awaited final : public Working<T, Work> {
   }
   void answer(std::unique_ptr<Call> self, Result<T>&& result) override {
     result_ = std::move(result);
-    boost::asio::post(guard_->get_executor(), [this, self = std::move(self)]() mutable {
+    // Until post() has returned: where the handler ends the last work, the caller may destroy its
+    // threads.
+    const auto guard = std::move(*guard_);
+    boost::asio::post(guard.get_executor(), [this, self = std::move(self)]() mutable {
       Handler handler = std::move(*handler_);
       Result<T> answered = std::move(result_);
       self.reset();
