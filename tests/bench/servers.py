@@ -83,6 +83,11 @@ class Member(Server):
         self.process.stdin.write(" ".join(str(each) for each in words) + "\n")
         return self.line()
 
+    def fill(self, first, last):
+        answer = self.ask("fill", first, last)
+        if answer != "ok":
+            sys.exit(f"{type(self).__name__} was not filled: {answer}")
+
     def put(self, writers, milliseconds, keys):
         count, seconds, half, most = map(float, self.ask("put", writers, milliseconds, keys).split())
         return {"count": count, "rate": count / seconds, "p50": half, "p99": most}
