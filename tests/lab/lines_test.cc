@@ -73,7 +73,7 @@ TEST(Lines, AJournalThatLosesItsDiskIsStillInThoseOfItsIsland) {
   for_each_seed(30, [](std::uint64_t seed) {
     Stage world(seed, world_of(4, OnSplit::oldest));
     ASSERT_TRUE(start_cluster(*world)) << world->picture();
-    const NodeIndex oldest = world->index_of(world->node(0).machine()->island().front().name);
+    const NodeIndex oldest = oldest_of(*world);
     const NodeIndex beside = (oldest + 1) % 4, lost = (oldest + 2) % 4, other = (oldest + 3) % 4;
     world->put(oldest, "session", "root");  // or the line that was founded first would win
     world->run_for(1s);

@@ -15,7 +15,7 @@ namespace {
 /// Of four, all but `oldest` on one side, and both sides have written.
 NodeIndex wrote_apart(World& world) {
   if (!start_cluster(world)) throw std::runtime_error("no cluster:\n" + world.picture());
-  const NodeIndex oldest = world.index_of(world.node(0).machine()->island().front().name);
+  const NodeIndex oldest = oldest_of(world);
   world.put(oldest, "session", "root");
   world.run_for(1s);
   world.cut_into({{oldest}, {(oldest + 1) % 4, (oldest + 2) % 4, (oldest + 3) % 4}});

@@ -204,6 +204,10 @@ std::multiset<std::string> journals(World& world) {
   return values;
 }
 
+NodeIndex oldest_of(World& world) {
+  return world.index_of(world.node(0).machine()->island().front().name);
+}
+
 std::set<std::string> journal(World& world) {
   const auto values = journals(world);
   return {values.begin(), values.end()};

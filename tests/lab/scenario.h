@@ -54,6 +54,9 @@ void for_each_seed(std::size_t count, const std::function<void(std::uint64_t)>& 
 [[nodiscard]] std::multiset<std::string> journals(World& world);
 [[nodiscard]] std::set<std::string> journal(World& world);
 
+/// As node 0 sees it.
+[[nodiscard]] NodeIndex oldest_of(World& world);
+
 /// What the tests of this folder usually want.
 [[nodiscard]] cache::TableDefinition table_named(const std::string& name, cache::OnSplit on_split);
 [[nodiscard]] WorldOptions world_of(std::size_t nodes,

@@ -28,7 +28,7 @@ TEST(Split, UnderOldestTheOldestNodesSideStaysAndTheOthersGoToTheJournal) {
     ASSERT_TRUE(world->run_until([&] { return world->converged(); }, 10s)) << world->picture();
     world->put(0, "session", "before");
     world->run_for(2s);
-    const NodeIndex oldest = world->index_of(world->node(0).machine()->island().front().name);
+    const NodeIndex oldest = oldest_of(*world);
     const NodeIndex beside = (oldest + 1) % 4;
     const NodeIndex other = (oldest + 2) % 4;
     const NodeIndex last = (oldest + 3) % 4;
@@ -61,7 +61,7 @@ TEST(Split, ALaterDeleteEndsAJournalRecordAndAnEarlierOneDoesNot) {
   for_each_seed(30, [](std::uint64_t seed) {
     Stage world(seed, world_of(2, OnSplit::oldest));
     ASSERT_TRUE(start_cluster(*world)) << world->picture();
-    const NodeIndex oldest = world->index_of(world->node(0).machine()->island().front().name);
+    const NodeIndex oldest = oldest_of(*world);
     world->put(oldest, "session", "signed out first");
     world->run_for(2s);
     world->cut_into({{oldest}});

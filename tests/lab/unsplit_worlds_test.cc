@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Splits of every shape under every policy: who wins, what is set aside, what the journals hold,
-// and that nothing of it depends on who is cut off or crashes in the middle.
+// Splits of every shape under every policy: who wins, what is set aside, and that nothing of it
+// depends on who is cut off or crashes in the middle.
 #include <algorithm>
 #include <charconv>
 #include <chrono>
@@ -40,10 +40,6 @@ std::vector<std::vector<NodeIndex>> random_islands(World& world) {
   for (NodeIndex index = 0; index < world.size(); ++index)
     islands[world.random().index(islands.size())].push_back(index);
   return islands;
-}
-
-NodeIndex oldest_of(World& world) {
-  return world.index_of(world.node(0).machine()->island().front().name);
 }
 
 /// Counts what all nodes report.
@@ -258,104 +254,6 @@ TEST(UnsplitWorlds, TablesThatStayApartSaySoOnceHoweverOftenTheyMeet) {
     world->remove(0, "session", "before");  // Deletes flow all the same.
     world->run_for(2s);
     EXPECT_FALSE(world->read(1, "session", "before"));
-  });
-}
-
-// ---- deletes and the journal
-
-TEST(UnsplitWorlds, ALogoutIsNotUndoneByTheJournalEither) {
-  for_each_seed(30, [](std::uint64_t seed) {
-    Stage world(seed, split_world(2, OnSplit::oldest));
-    ASSERT_TRUE(start_cluster(*world)) << world->picture();
-    const NodeIndex winner = oldest_of(*world), loser = 1 - winner;
-    world->put(winner, "session", "signed out");
-    world->put(winner, "session", "signed in");
-    world->run_for(3s);
-    world->cut(0, 1);
-    world->run_for(4s);
-    world->remove(winner, "session", "signed out");
-    world->put(winner, "session", "elsewhere");
-    world->run_for(1s);
-    world->put(loser, "session", "signed out");  // Refreshed, later than the logout.
-    const std::size_t aside = world->put(loser, "session", "signed in");
-    world->run_for(2s);
-    EXPECT_EQ(joined(world->quiet()), "");
-    EXPECT_FALSE(world->read(loser, "session", "signed out"));
-    EXPECT_EQ(journal(*world), std::set<std::string>{world->history().at(aside).value});
-  });
-}
-
-TEST(UnsplitWorlds, ALogoutAfterTheHealReachesTheJournalsOfOthers) {
-  for_each_seed(10, [](std::uint64_t seed) {
-    Stage world(seed, split_world(3, OnSplit::oldest));
-    ASSERT_TRUE(start_cluster(*world)) << world->picture();
-    const NodeIndex winner = oldest_of(*world), loser = (winner + 1) % 3;
-    world->put(winner, "session", "before");
-    world->run_for(2s);
-    world->cut_into({{winner, (winner + 2) % 3}, {loser}});
-    world->run_for(4s);
-    world->put(winner, "session", "elsewhere");
-    world->put(loser, "session", "signed in");
-    world->run_for(2s);
-    EXPECT_EQ(joined(world->quiet()), "");
-    EXPECT_EQ(journal(*world).size(), 1u);
-    world->remove(winner, "session", "signed in");  // It does not know the key.
-    EXPECT_EQ(joined(world->quiet()), "");
-    EXPECT_TRUE(journal(*world).empty());
-  });
-}
-
-TEST(UnsplitWorlds, ARecordLivesAsLongAsItsEntryWasToLive) {
-  for_each_seed(10, [](std::uint64_t seed) {
-    Stage world(seed, split_world(2, OnSplit::oldest));
-    ASSERT_TRUE(start_cluster(*world)) << world->picture();
-    const NodeIndex winner = oldest_of(*world), loser = 1 - winner;
-    world->put(winner, "session", "before");
-    world->run_for(2s);
-    world->cut(0, 1);
-    world->run_for(4s);
-    world->put(winner, "session", "key");
-    world->put(loser, "session", "over", 1s);
-    world->put(loser, "session", "soon", 60s);
-    const std::size_t prolonged = world->put(loser, "session", "prolonged", 60s);
-    world->run_for(2s);
-    world->touch(loser, "session", "prolonged", 3600s);
-    world->run_for(2s);
-    EXPECT_EQ(joined(world->quiet()), "");
-    EXPECT_EQ(journal(*world).size(), 2u);
-    world->run_for(120s);
-    EXPECT_EQ(journal(*world), std::set<std::string>{world->history().at(prolonged).value});
-  });
-}
-
-TEST(UnsplitWorlds, AReplayedValueIsBackEverywhereAndItsRecordGone) {
-  for_each_seed(10, [](std::uint64_t seed) {
-    Stage world(seed, split_world(3, OnSplit::oldest));
-    ASSERT_TRUE(start_cluster(*world)) << world->picture();
-    const NodeIndex winner = oldest_of(*world), loser = (winner + 1) % 3;
-    world->put(winner, "session", "before");
-    world->run_for(2s);
-    world->cut_into({{winner, (winner + 2) % 3}, {loser}});
-    world->run_for(4s);
-    world->put(winner, "session", "elsewhere");
-    const std::size_t aside = world->put(loser, "session", "key", 600s);
-    world->run_for(2s);
-    EXPECT_EQ(joined(world->quiet()), "");
-    SimNode& node = world->node(loser);
-    const auto records = node.healer()->journal("session");
-    ASSERT_EQ(records.size(), 1u);
-    EXPECT_EQ(records[0].writer, node.name().text());
-    EXPECT_NE(records[0].why.find("lost to that of"), std::string::npos) << records[0].why;
-    Result<void> replayed = bad_input("not called");
-    node.turn([&](Now at) {
-      node.healer()->replay(at, "session", records[0].row,
-                            [&](Now, Result<void> result) { replayed = std::move(result); });
-    });
-    world->run_for(2s);
-    EXPECT_TRUE(replayed) << replayed.error().text();
-    for (NodeIndex index = 0; index < 3; ++index)
-      EXPECT_EQ(world->read(index, "session", "key"), world->history().at(aside).value);
-    EXPECT_TRUE(journal(*world).empty());
   });
 }
 
